@@ -1,0 +1,138 @@
+import { headers, type JetStreamClient, type MsgHdrs, NatsError, type PubAck } from 'nats';
+import type { BrokerConnection } from './connection.ts';
+import { encodeEvent, type PaymentEvent } from './messages.ts';
+import { paymentStreamName } from './streams.ts';
+
+/** The broker's word for an event, or why there is none. Without it nobody may answer 200. */
+export type PublishOutcome =
+  | { status: 'stored'; id: string; sequence: number; duplicate: boolean }
+  | { status: 'unavailable'; id: string; reason: UnavailableReason; detail: string; retryAfterS: number };
+
+export type UnavailableReason =
+  | 'broker-down'
+  | 'no-answer'
+  | 'stream-missing'
+  | 'stream-full'
+  | 'too-many'
+  | 'refused';
+
+export interface Publisher {
+  /** Resolves within `answerWithinMs`, with the broker's word or the reason why it has not come. Never rejects. */
+  publish(event: PaymentEvent, trace?: { traceparent?: string | undefined }): Promise<PublishOutcome>;
+}
+
+export interface PublisherOptions {
+  broker: BrokerConnection;
+  /** Bounds the wait of one event. Providers give up after 10 s; we promise an answer within 5 s. */
+  answerWithinMs?: number;
+  /** Events that wait for the broker's word at one time; 64 in flight is where more only adds latency. */
+  inFlightMax?: number;
+}
+
+// While the broker is known not to answer, one event at a time tries it in full; the others are told quickly.
+const doubtfulAnswerWithinMs = 800;
+
+/** Publishes each event under its message id, so that a repeat within the broker's window is not stored again. */
+export function createPublisher({
+  broker,
+  answerWithinMs = 4_000,
+  inFlightMax = 1_000,
+}: PublisherOptions): Publisher {
+  let inFlight = 0;
+  let doubtful = false;
+  let probing = false;
+
+  const publish: Publisher['publish'] = async (event, trace) => {
+    const message = encodeEvent(event, trace);
+    const unavailable = (reason: UnavailableReason, detail: string): PublishOutcome => ({
+      status: 'unavailable',
+      id: message.id,
+      reason,
+      detail,
+      retryAfterS: reason === 'stream-full' ? 30 : 2,
+    });
+    const connection = broker.current();
+    if (connection === undefined) return unavailable('broker-down', broker.state().detail);
+    if (inFlight >= inFlightMax)
+      return unavailable('too-many', `${inFlight} events wait for the broker already`);
+
+    const probe = doubtful && !probing;
+    if (probe) probing = true;
+    const timeoutMs = doubtful && !probe ? doubtfulAnswerWithinMs : answerWithinMs;
+    inFlight += 1;
+    try {
+      const ack = await untilDown(
+        broker,
+        send(connection.jetstream({ timeout: timeoutMs }), message, toHeaders(message.headers), timeoutMs),
+      );
+      doubtful = false;
+      return { status: 'stored', id: message.id, sequence: ack.seq, duplicate: ack.duplicate };
+    } catch (error) {
+      const { reason, detail } = classify(error);
+      if (reason === 'no-answer') doubtful = true;
+      return unavailable(reason, detail);
+    } finally {
+      inFlight -= 1;
+      if (probe) probing = false;
+    }
+  };
+
+  return { publish };
+}
+
+function send(
+  js: JetStreamClient,
+  message: { subject: string; id: string; data: Uint8Array },
+  hdrs: MsgHdrs,
+  timeoutMs: number,
+): Promise<PubAck> {
+  return js.publish(message.subject, message.data, {
+    msgID: message.id,
+    headers: hdrs,
+    timeout: timeoutMs,
+    // Another stream that took over the subject must not be mistaken for the work queue.
+    expect: { streamName: paymentStreamName },
+  });
+}
+
+export function toHeaders(values: Record<string, string>): MsgHdrs {
+  const hdrs = headers();
+  for (const [name, value] of Object.entries(values)) hdrs.set(name, value);
+  return hdrs;
+}
+
+class BrokerLost extends Error {
+  override name = 'BrokerLost';
+}
+
+/** The client waits out its timeout when the connection breaks; the caller need not. */
+function untilDown<T>(broker: BrokerConnection, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stopListening = broker.onChange((state) => {
+      if (!state.up) reject(new BrokerLost(state.detail));
+    });
+    work.then(resolve, reject).finally(stopListening);
+  });
+}
+
+// Codes of the server: 10077 stream limits reached, 10047 and 10023 no room on the server, 10060 wrong stream.
+const fullCodes: ReadonlySet<number> = new Set([10077, 10047, 10023]);
+
+function classify(error: unknown): { reason: UnavailableReason; detail: string } {
+  if (error instanceof BrokerLost) return { reason: 'broker-down', detail: error.message };
+  if (!(error instanceof NatsError)) return { reason: 'refused', detail: String(error) };
+  if (error.code === 'TIMEOUT') return { reason: 'no-answer', detail: 'the broker did not answer in time' };
+  if (error.code === '503' && error.api_error === undefined) {
+    return {
+      reason: 'stream-missing',
+      detail: `no stream takes the message; is ${paymentStreamName} there?`,
+    };
+  }
+  if (error.code === 'CONNECTION_CLOSED' || error.code === 'CONNECTION_DRAINING') {
+    return { reason: 'broker-down', detail: error.message };
+  }
+  if (error.api_error !== undefined && fullCodes.has(error.api_error.err_code ?? 0)) {
+    return { reason: 'stream-full', detail: error.message };
+  }
+  return { reason: 'refused', detail: error.message };
+}

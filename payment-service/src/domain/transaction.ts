@@ -1,0 +1,247 @@
+import { sumMinor } from './money.ts';
+
+/** One recorded fact. Everything that a transaction says of itself is derived from its list of these. */
+export interface RecordedEvent {
+  /** Place in the order of arrival: 1, 2, … */
+  n: number;
+  eventId: string;
+  action: Action;
+  /** Minor units. */
+  amount: number;
+  note: string;
+  source: string;
+  currency?: string | undefined;
+  /** Which capture, refund or dispute a money event is about; the transaction itself where it is not said. */
+  reference?: string | undefined;
+  /** The source's time, else the broker's time of first storing. */
+  at: Date;
+  /** The broker's sequence; settles the order of two events of one millisecond. */
+  sequence: number;
+}
+
+export type Action =
+  | 'NEW'
+  | 'DRAFT'
+  | 'UPDATE'
+  | 'APPROVED'
+  | 'AUTHORIZED'
+  | 'DECLINED'
+  | 'CAPTURED'
+  | 'CANCELED'
+  | 'REFUNDED'
+  | 'DISPUTED';
+
+export type Status =
+  | 'new'
+  | 'draft'
+  | 'updated'
+  | 'declined'
+  | 'authorized'
+  | 'canceled'
+  | 'approved'
+  | 'partially_refunded'
+  | 'refunded';
+
+export type AnomalyCode =
+  | 'second-new'
+  | 'after-approved'
+  | 'approved-again'
+  | 'canceled-after-capture'
+  | 'over-captured'
+  | 'over-refunded'
+  | 'currency-changed'
+  | 'amount-overflow';
+
+export interface Anomaly {
+  n: number;
+  code: AnomalyCode;
+}
+
+/** Sums over references, minor units. */
+export interface Amounts {
+  authorized: number;
+  captured: number;
+  refunded: number;
+  disputed: number;
+}
+
+export interface TransactionState {
+  source: string;
+  status: Status;
+  action: Action;
+  amount: number;
+  note: string;
+  currency?: string;
+  amounts: Amounts;
+  /** False until the NEW has come: events that came before it are recorded at once. */
+  hasNew: boolean;
+  anomalies: Anomaly[];
+}
+
+type Ledger = keyof Amounts | 'canceled';
+
+/** Which sums an action speaks about; an action that is missing here describes and moves no money. */
+const movements: Partial<Record<Action, readonly Ledger[]>> = {
+  AUTHORIZED: ['authorized'],
+  APPROVED: ['authorized', 'captured'],
+  CAPTURED: ['captured'],
+  CANCELED: ['canceled'],
+  REFUNDED: ['refunded'],
+  DISPUTED: ['disputed'],
+};
+
+const describedStatus: Partial<Record<Action, Status>> = {
+  NEW: 'new',
+  DRAFT: 'draft',
+  UPDATE: 'updated',
+  DECLINED: 'declined',
+};
+
+/** A capture, a refund or a dispute says nothing about what the transaction is worth, nor does a cancellation. */
+const setsHeadline: ReadonlySet<Action> = new Set([
+  'NEW',
+  'DRAFT',
+  'UPDATE',
+  'DECLINED',
+  'AUTHORIZED',
+  'APPROVED',
+]);
+
+function compareText(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}
+
+/** NEW first, then by time, then as the broker stored them. Total: no two events of a transaction are equal in it. */
+export function compareEvents(left: RecordedEvent, right: RecordedEvent): number {
+  return (
+    Number(right.action === 'NEW') - Number(left.action === 'NEW') ||
+    left.at.getTime() - right.at.getTime() ||
+    left.sequence - right.sequence ||
+    compareText(left.eventId, right.eventId)
+  );
+}
+
+interface Fold {
+  /** Per sum and reference the last amount said. 0 means failed or reversed. */
+  ledgers: Record<Ledger, Map<string, number>>;
+  headline: RecordedEvent | undefined;
+  described: Status | undefined;
+  currency: string | undefined;
+  approved: boolean;
+  hasNew: boolean;
+  anomalies: Anomaly[];
+}
+
+const total = (ledger: Map<string, number>) => sumMinor(ledger.values()).totalMinor;
+
+/**
+ * What a list of facts amounts to: the same for every order of arrival and every order of the list. Throws on
+ * an empty list, since a transaction without an event does not exist.
+ */
+export function foldTransaction(events: readonly RecordedEvent[]): TransactionState {
+  const ordered = [...events].sort(compareEvents);
+  const last = ordered.at(-1);
+  const first = ordered[0];
+  if (first === undefined || last === undefined) throw new RangeError('a transaction has at least one event');
+
+  const fold = emptyFold();
+  for (const event of ordered) applyEvent(fold, event);
+  flagTotals(fold, ordered);
+
+  const amounts: Amounts = {
+    authorized: total(fold.ledgers.authorized),
+    captured: total(fold.ledgers.captured),
+    refunded: total(fold.ledgers.refunded),
+    disputed: total(fold.ledgers.disputed),
+  };
+  const headline = fold.headline ?? last;
+  return {
+    source: first.source,
+    status: statusOf(amounts, fold),
+    action: headline.action,
+    amount: headline.amount,
+    note: headline.note,
+    ...(fold.currency === undefined ? {} : { currency: fold.currency }),
+    amounts,
+    hasNew: fold.hasNew,
+    anomalies: fold.anomalies,
+  };
+}
+
+function emptyFold(): Fold {
+  return {
+    ledgers: {
+      authorized: new Map(),
+      captured: new Map(),
+      refunded: new Map(),
+      disputed: new Map(),
+      canceled: new Map(),
+    },
+    headline: undefined,
+    described: undefined,
+    currency: undefined,
+    approved: false,
+    hasNew: false,
+    anomalies: [],
+  };
+}
+
+function applyEvent(fold: Fold, event: RecordedEvent): void {
+  const flag = (code: AnomalyCode) => fold.anomalies.push({ n: event.n, code });
+  const moves = movements[event.action];
+  const captured = total(fold.ledgers.captured);
+
+  if (event.action === 'NEW' && fold.hasNew) {
+    flag('second-new');
+    return;
+  }
+  if (moves === undefined && captured > 0) {
+    flag('after-approved');
+    return;
+  }
+
+  if (event.action === 'NEW') fold.hasNew = true;
+  if (event.action === 'CANCELED' && event.amount > 0 && captured > 0) flag('canceled-after-capture');
+  if (event.action === 'APPROVED' && event.amount > 0) {
+    if (fold.approved) flag('approved-again');
+    fold.approved = true;
+  }
+  if (event.currency !== undefined) {
+    if (fold.currency !== undefined && fold.currency !== event.currency) flag('currency-changed');
+    fold.currency = event.currency;
+  }
+  for (const ledger of moves ?? []) fold.ledgers[ledger].set(event.reference ?? '', event.amount);
+  if (setsHeadline.has(event.action)) fold.headline = event;
+  fold.described = describedStatus[event.action] ?? fold.described;
+}
+
+/**
+ * Totals are judged at the end and not on the way: two facts of one second may stand in either order, and a
+ * refund that sorts before its capture is no mistake. The flag goes to the last event that raised the sum.
+ */
+function flagTotals(fold: Fold, ordered: readonly RecordedEvent[]): void {
+  const { authorized, captured, refunded } = fold.ledgers;
+  const flagLast = (code: AnomalyCode, ledger: Ledger) => {
+    const culprit = ordered.findLast(
+      (event) => event.amount > 0 && movements[event.action]?.includes(ledger),
+    );
+    if (culprit !== undefined) fold.anomalies.push({ n: culprit.n, code });
+  };
+  if (total(captured) > total(authorized)) flagLast('over-captured', 'captured');
+  if (total(refunded) > total(captured)) flagLast('over-refunded', 'refunded');
+  for (const ledger of ['authorized', 'captured', 'refunded', 'disputed'] as const) {
+    if (!sumMinor(fold.ledgers[ledger].values()).exact) flagLast('amount-overflow', ledger);
+  }
+}
+
+function statusOf(amounts: Amounts, fold: Fold): Status {
+  const { authorized, captured, refunded } = amounts;
+  if (captured > 0 && refunded >= captured) return 'refunded';
+  if (captured > 0 && refunded > 0) return 'partially_refunded';
+  if (captured > 0) return 'approved';
+  if (total(fold.ledgers.canceled) > 0) return 'canceled';
+  if (authorized > 0) return 'authorized';
+  // Nothing has described it yet, for instance a refund that came first: to us it is new.
+  return fold.described ?? 'new';
+}

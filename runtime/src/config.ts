@@ -1,0 +1,82 @@
+import { config as loadDotenv } from 'dotenv';
+import { z } from 'zod';
+
+/** Wrong settings, one line each; `main.ts` prints the lines and exits 1. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[]) {
+    super(`wrong settings:\n${lines.join('\n')}`);
+    this.lines = lines;
+  }
+}
+
+/** Reads `.env` in the given folder, where there is one. What the environment already says wins. */
+export function loadEnvFile(folder: string): void {
+  loadDotenv({ path: `${folder}/.env`, quiet: true });
+}
+
+/** Parses the environment once and freezes it, or throws a ConfigError that names every wrong variable. */
+export function parseConfig<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  env: Record<string, string | undefined>,
+): Readonly<z.infer<z.ZodObject<Shape>>> {
+  // An empty value means "not set": `PORT=` in a .env file is a line left open.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`));
+  }
+  return Object.freeze(parsed.data);
+}
+
+/** A whole number in a range, for ports, limits and times. */
+export function integerSetting({ min, max, fallback }: { min: number; max: number; fallback: number }) {
+  return z.coerce
+    .number(`must be a whole number`)
+    .int('must be a whole number')
+    .min(min)
+    .max(max)
+    .default(fallback);
+}
+
+/** `true` or `false`, and nothing else: a misspelt switch must not silently mean "off". */
+export function switchSetting(fallback: boolean) {
+  return z
+    .enum(['true', 'false'], 'must be true or false')
+    .default(fallback ? 'true' : 'false')
+    .transform((value) => value === 'true');
+}
+
+const unitMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A length of time such as `500ms`, `10m` or `7d`, in milliseconds. */
+export function durationSetting(fallback: string) {
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'must be a length of time such as 500ms, 30s, 10m, 2h or 7d')
+    .default(fallback)
+    .transform((text) => {
+      const [, count = '0', unit = 'ms'] = /^(\d+)(\D+)$/.exec(text) ?? [];
+      return Number(count) * (unitMs[unit] ?? 1);
+    });
+}
+
+/** What both services set alike. */
+export const serviceSettings = {
+  HOST: z.string().min(1).default('127.0.0.1'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  NATS_URI: z.string('is needed, for example nats://127.0.0.1:4222').min(1),
+  NATS_USER: z.string().optional(),
+  NATS_PASSWORD: z.string().optional(),
+  BROKER_SYNC: z.enum(['always', 'unknown']).default('unknown'),
+  PROVISION: switchSetting(false),
+  PREFLIGHT: z.enum(['strict', 'warn']).default('strict'),
+  DUPLICATE_WINDOW: durationSetting('10m'),
+  STREAM_REPLICAS: z
+    .enum(['1', '3'], 'must be 1 or 3')
+    .default('1')
+    .transform((text) => Number(text)),
+  STREAM_MAX_BYTES: integerSetting({ min: 1_048_576, max: 1_099_511_627_776, fallback: 2_147_483_648 }),
+};

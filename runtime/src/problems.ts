@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** Every code that an error answer can carry, with its status and title. The README lists the same. */
+export const problems = {
+  'malformed-request': { status: 400, title: 'The request cannot be read' },
+  'invalid-event': { status: 400, title: 'The event breaks a rule' },
+  'invalid-parameter': { status: 400, title: 'A parameter breaks a rule' },
+  'not-found': { status: 404, title: 'There is nothing at this address' },
+  'unknown-source': { status: 404, title: 'No such source is configured' },
+  'unknown-transaction': { status: 404, title: 'No such transaction' },
+  'method-not-allowed': { status: 405, title: 'This address does not take that method' },
+  'request-timeout': { status: 408, title: 'The request took too long to arrive' },
+  'body-too-large': { status: 413, title: 'The body is too large' },
+  'unsupported-media-type': { status: 415, title: 'The body has the wrong type' },
+  'too-many-requests': { status: 429, title: 'Too many requests at once' },
+  'headers-too-large': { status: 431, title: 'The headers are too large' },
+  'internal-error': { status: 500, title: 'Something went wrong here' },
+  'broker-unavailable': { status: 503, title: 'The event cannot be stored now' },
+  'database-unavailable': { status: 503, title: 'The record cannot be read now' },
+  'shutting-down': { status: 503, title: 'The service is stopping' },
+} as const;
+
+export type ProblemCode = keyof typeof problems;
+
+export interface FieldError {
+  field: string;
+  message: string;
+}
+
+/** What the code did not accept: thrown at the HTTP edge, answered as a problem document (RFC 9457). */
+export class Problem extends Error {
+  override name = 'Problem';
+  readonly code: ProblemCode;
+  readonly errors: readonly FieldError[] | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    options: { errors?: readonly FieldError[]; headers?: Record<string, string> } = {},
+  ) {
+    super(detail);
+    this.code = code;
+    this.errors = options.errors;
+    this.headers = options.headers ?? {};
+  }
+}
+
+const requestIdPattern = /^[A-Za-z0-9_.:-]{1,64}$/;
+
+/** The sender's `x-request-id` where it is harmless in a log, else a new one. */
+export function requestIdOf(req: IncomingMessage): string {
+  const given = req.headers['x-request-id'];
+  return typeof given === 'string' && requestIdPattern.test(given) ? given : randomUUID();
+}
+
+/** The body of an error answer; `message` repeats `detail` for clients of the reference system. */
+export function problemBody(problem: Problem, requestId: string) {
+  const { status, title } = problems[problem.code];
+  return {
+    type: `urn:paystream:problem:${problem.code}`,
+    title,
+    status,
+    detail: problem.message,
+    code: problem.code,
+    requestId,
+    message: problem.message,
+    ...(problem.errors === undefined ? {} : { errors: problem.errors }),
+  };
+}
+
+/** Answers with the problem document; does nothing when an answer has begun already. */
+export function sendProblem(res: ServerResponse, problem: Problem, requestId: string): void {
+  if (res.headersSent) return;
+  const body = JSON.stringify(problemBody(problem, requestId));
+  res.writeHead(problems[problem.code].status, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-request-id': requestId,
+    ...problem.headers,
+  });
+  res.end(body);
+}
