@@ -1,0 +1,56 @@
+import { ConfigError } from './config.ts';
+import type { Log } from './log.ts';
+
+// An orchestrator kills after 10 s or more; what is not finished by then is given back by the broker.
+const stopWithinMs = 9_000;
+
+/** Reads the settings, or prints what is wrong with them, one line each, and exits 1. */
+export function configOrExit<Config>(service: string, read: () => Config): Config {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const line of error.lines) process.stderr.write(`${service}: ${line}\n`);
+    process.exit(1);
+  }
+}
+
+/**
+ * Runs `stop` once on SIGTERM or SIGINT and exits 0, or 1 when it did not end in time. A programming error
+ * (unhandled rejection or exception) is logged, takes the same way out and exits 1: a supervisor starts it again.
+ */
+export function stopOnSignal({ log, stop }: { log: Log; stop: () => Promise<void> }): {
+  fail: (error: unknown) => void;
+} {
+  let stopping = false;
+  const leave = async (code: number) => {
+    if (stopping) return;
+    stopping = true;
+    const late = setTimeout(() => {
+      log.error({ withinMs: stopWithinMs }, 'service.stopped-late');
+      process.exit(1);
+    }, stopWithinMs);
+    try {
+      await stop();
+    } catch (error) {
+      log.error({ err: error }, 'service.stop-failed');
+      process.exit(1);
+    }
+    clearTimeout(late);
+    log.info({ code }, 'service.stopped');
+    process.exit(code);
+  };
+  const fail = (error: unknown) => {
+    log.fatal({ err: error }, 'service.failed');
+    void leave(1);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, 'service.stopping');
+      void leave(0);
+    });
+  }
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  return { fail };
+}
