@@ -1,5 +1,6 @@
 import type { Log } from '@paystream/runtime';
-import { connect, Events, type NatsConnection } from 'nats';
+import { connect, Events, type NatsConnection, type Status } from 'nats';
+import { atMost, pause } from './waiting.ts';
 
 export interface BrokerState {
   up: boolean;
@@ -8,6 +9,8 @@ export interface BrokerState {
 }
 
 export interface BrokerConnection {
+  /** Replies come to subjects below this one, so that the broker's permissions can keep services apart. */
+  inboxPrefix: string;
   state(): BrokerState;
   /** The live connection, or undefined while there is none. */
   current(): NatsConnection | undefined;
@@ -40,114 +43,133 @@ const drainTimeoutMs = 2_000;
  * The one way to the broker: connects for ever, before the broker is there and after every loss, and tells
  * whether it is there now. Nothing waits in a buffer for it: what cannot be sent now is the caller's decision.
  */
-export function connectBroker({ uri, name, user, password, log }: BrokerOptions): BrokerConnection {
+export function connectBroker(options: BrokerOptions): BrokerConnection {
+  const { log } = options;
   const listeners = new Set<(state: BrokerState) => void>();
+  const closing = new AbortController();
   let connection: NatsConnection | undefined;
   let state: BrokerState = { up: false, detail: 'not connected yet' };
-  const closing = new AbortController();
 
   const change = (next: BrokerState) => {
-    if (next.up === state.up && next.detail === state.detail) return;
     const flipped = next.up !== state.up;
     state = next;
     if (!flipped) return;
-    log[next.up ? 'info' : 'warn']({ detail: next.detail }, next.up ? 'broker.connected' : 'broker.lost');
-    for (const listener of listeners) listener(state);
+    const level = next.up || closing.signal.aborted ? 'info' : 'warn';
+    log[level]({ detail: next.detail }, next.up ? 'broker.connected' : 'broker.lost');
+    for (const listener of [...listeners]) listener(state);
   };
-
-  const open = () =>
-    connect({
-      servers: uri.split(',').map((server) => server.trim()),
-      name,
-      inboxPrefix: `_INBOX_${name}`,
-      ...(user === undefined ? {} : { user }),
-      ...(password === undefined ? {} : { pass: password }),
-      timeout: connectTimeoutMs,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: reconnectEveryMs,
-      reconnectJitter: 100,
-      pingInterval: pingEveryMs,
-      maxPingOut: pingsMissedMax,
-      // A password that was changed on the broker first must not end the process.
-      ignoreAuthErrorAbort: true,
-    });
 
   const run = async () => {
     while (!closing.signal.aborted) {
       try {
-        connection = await open();
+        connection = await open(options);
       } catch (error) {
         change({ up: false, detail: describe(error) });
         await pause(reconnectEveryMs, closing.signal);
         continue;
       }
+      // Closed while the connection was being made: nobody else would close this one.
+      if (closing.signal.aborted) return connection.close();
       change({ up: true, detail: `connected to ${connection.getServer()}` });
-      void follow(connection, change);
+      void follow(connection, { change, log });
       const error = await connection.closed();
       change({ up: false, detail: error ? describe(error) : 'closed' });
     }
   };
   const running = run();
 
-  return {
+  const broker: BrokerConnection = {
+    inboxPrefix: inboxPrefixOf(options.name),
     state: () => state,
     current: () => (state.up ? connection : undefined),
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    whenUp: (signal) =>
-      new Promise((resolve, reject) => {
-        const settle = () => {
-          if (!state.up || connection === undefined) return;
-          finish();
-          resolve(connection);
-        };
-        const abort = () => {
-          finish();
-          reject(new Error('stopped while waiting for the broker'));
-        };
-        const finish = () => {
-          listeners.delete(settle);
-          signal.removeEventListener('abort', abort);
-        };
-        listeners.add(settle);
-        signal.addEventListener('abort', abort);
-        if (signal.aborted) abort();
-        else settle();
-      }),
+    whenUp: (signal) => waitUntilUp(broker, signal),
     close: async () => {
       closing.abort();
       if (connection !== undefined && !connection.isClosed()) {
-        const drained = state.up ? connection.drain().catch(() => undefined) : Promise.resolve();
-        await Promise.race([drained, pause(drainTimeoutMs)]);
+        if (state.up)
+          await atMost(
+            drainTimeoutMs,
+            connection.drain().catch(() => undefined),
+          );
         await connection.close();
       }
       await running;
     },
   };
+  return broker;
 }
 
-async function follow(connection: NatsConnection, change: (state: BrokerState) => void): Promise<void> {
+const inboxPrefixOf = (name: string) => `_INBOX_${name}`;
+
+function open({ uri, name, user, password }: BrokerOptions): Promise<NatsConnection> {
+  return connect({
+    servers: uri.split(',').map((server) => server.trim()),
+    name,
+    inboxPrefix: inboxPrefixOf(name),
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { pass: password }),
+    timeout: connectTimeoutMs,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: reconnectEveryMs,
+    reconnectJitter: 100,
+    pingInterval: pingEveryMs,
+    maxPingOut: pingsMissedMax,
+    // A password that was changed on the broker first must not end the process.
+    ignoreAuthErrorAbort: true,
+  });
+}
+
+interface FollowOptions {
+  change: (state: BrokerState) => void;
+  log: Log;
+}
+
+/** Tells of every loss and return for as long as the connection lives. */
+async function follow(connection: NatsConnection, { change, log }: FollowOptions): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === Events.Disconnect) change({ up: false, detail: 'the connection was lost' });
-    if (status.type === Events.Reconnect)
+    if (status.type === Events.Reconnect) {
       change({ up: true, detail: `connected to ${connection.getServer()}` });
+    }
+    const refused = refusedBy(status);
+    if (refused !== undefined) log.error({ detail: refused }, 'broker.refused');
   }
+}
+
+/** A missing permission is answered to nobody: without this line a pull or an acknowledgement would just be lost. */
+function refusedBy({ permissionContext }: Status): string | undefined {
+  if (permissionContext === undefined) return undefined;
+  const { operation, subject } = permissionContext;
+  return `the broker's permissions do not allow to ${operation === 'publish' ? 'publish' : 'subscribe'} ${subject}`;
+}
+
+function waitUntilUp(broker: BrokerConnection, signal: AbortSignal): Promise<NatsConnection> {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const connection = broker.current();
+      if (connection === undefined) return;
+      finish();
+      resolve(connection);
+    };
+    const abort = () => {
+      finish();
+      reject(new Error('stopped while waiting for the broker'));
+    };
+    const finish = () => {
+      stopListening();
+      signal.removeEventListener('abort', abort);
+    };
+    const stopListening = broker.onChange(look);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    else look();
+  });
 }
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-  });
 }

@@ -1,9 +1,8 @@
-import type { JsMsg } from 'nats';
+import { type Msg, type MsgHdrs, headers as newHeaders } from 'nats';
 import type { BrokerConnection } from './connection.ts';
+import { type Delivery, readHeaders } from './delivery.ts';
 import { actions, headerNames, subjectOf } from './messages.ts';
-import { toHeaders } from './publisher.ts';
 import { deadLetterStreamName, deadLetterSubject, originHeaders, paymentStreamName } from './streams.ts';
-import type { Delivery } from './subscription.ts';
 
 /** What a dead letter tells beside the message's own bytes and headers. */
 export const deadLetterHeaders = {
@@ -14,31 +13,34 @@ export const deadLetterHeaders = {
   messageId: 'Paystream-Message-Id',
 } as const;
 
+interface DeadLetter {
+  delivery: Delivery;
+  message: Msg;
+  reason: string;
+  detail: string;
+}
+
 const deadLetterTimeoutMs = 5_000;
 const knownSubjects: ReadonlySet<string> = new Set(actions.map(subjectOf));
 
 /** Publishes the dead letter and waits for the broker's word; throws when it is not stored. */
 export async function publishDeadLetter(
   broker: BrokerConnection,
-  delivery: Delivery,
-  message: JsMsg,
-  { reason, detail }: { reason: string; detail: string },
+  { delivery, message, reason, detail }: DeadLetter,
 ): Promise<void> {
   const connection = broker.current();
   if (connection === undefined) throw new Error('the broker is not connected');
-  const hdrs = toHeaders({
-    ...originalHeaders(message),
-    [deadLetterHeaders.reason]: reason,
-    [deadLetterHeaders.detail]: headerSafe(detail),
-    [deadLetterHeaders.subject]: delivery.subject,
-    [deadLetterHeaders.deliveries]: String(delivery.deliveries),
-    [originHeaders.storedAt]: delivery.storedAt.toISOString(),
-    [originHeaders.sequence]: String(delivery.sequence),
-  });
+  const headers = originalHeaders(message);
+  headers.set(deadLetterHeaders.reason, headerSafe(reason));
+  headers.set(deadLetterHeaders.detail, headerSafe(detail));
+  headers.set(deadLetterHeaders.subject, headerSafe(delivery.subject));
+  headers.set(deadLetterHeaders.deliveries, String(delivery.deliveries));
+  headers.set(originHeaders.storedAt, delivery.storedAt.toISOString());
+  headers.set(originHeaders.sequence, String(delivery.sequence));
   await connection
     .jetstream({ timeout: deadLetterTimeoutMs })
     .publish(deadLetterSubject(delivery.subject, knownSubjects), delivery.data, {
-      headers: hdrs,
+      headers,
       // A crash between this and the term brings the message again, and the same id then makes no second dead letter.
       msgID: `${paymentStreamName}.${delivery.sequence}.${delivery.storedAt.getTime()}`,
       expect: { streamName: deadLetterStreamName },
@@ -47,13 +49,13 @@ export async function publishDeadLetter(
 }
 
 /** The message's own headers, less those by which the broker would act on the copy. */
-function originalHeaders(message: JsMsg): Record<string, string> {
-  const kept: Record<string, string> = {};
-  for (const [name, values] of message.headers ?? []) {
-    const value = values[0];
-    if (value === undefined) continue;
-    if (name === headerNames.messageId) kept[deadLetterHeaders.messageId] = headerSafe(value);
-    else if (!name.toLowerCase().startsWith('nats-')) kept[name] = headerSafe(value);
+function originalHeaders(message: Msg): MsgHdrs {
+  const kept = newHeaders();
+  for (const [name, values] of readHeaders(message) ?? []) {
+    if (name === headerNames.messageId) kept.set(deadLetterHeaders.messageId, headerSafe(values[0] ?? ''));
+    else if (!name.toLowerCase().startsWith('nats-')) {
+      for (const value of values) kept.append(name, headerSafe(value));
+    }
   }
   return kept;
 }

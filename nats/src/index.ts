@@ -1,3 +1,4 @@
+export { type BrokerCheckState, durabilityOf, watchBroker } from './broker-check.ts';
 export { type BrokerConnection, type BrokerState, connectBroker } from './connection.ts';
 export { deadLetterHeaders } from './dead-letter.ts';
 export * from './messages.ts';

@@ -35,8 +35,16 @@ const text = (max: number) =>
     .refine((value) => value.length <= max || [...value].length <= max, `must have at most ${max} characters`)
     .meta({ maxLength: max });
 
-/** A time with an offset, kept as UTC with milliseconds. */
-const time = z.iso.datetime({ offset: true }).transform((value) => new Date(value).toISOString());
+/** A time with an offset, kept as UTC with milliseconds. An offset can carry it out of the years that the format has. */
+const time = z.iso
+  .datetime({ offset: true })
+  .refine((value) => utc(value).length === 24, 'must be a time in the years 0000 to 9999')
+  .transform(utc);
+
+function utc(value: string): string {
+  const at = new Date(value);
+  return Number.isNaN(at.getTime()) ? '' : at.toISOString();
+}
 
 /** A transaction id; the same UUID in other letters is the same transaction. */
 export const txIdSchema = z
@@ -55,21 +63,22 @@ export const eventIdSchema = z
   .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters');
 export const noteSchema = text(1_000);
 
-/** Minor units; the upper end is the largest integer that JSON readers agree on. */
-export const amountSchema = z
-  .number('must be an integer in minor units')
-  .refine(
-    (value) => Number.isSafeInteger(value) && !Object.is(value, -0),
-    'must be an integer in minor units',
-  )
-  .refine((value) => value >= 0, 'must be 0 or more')
-  .meta({ type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+/** Minor units from `min`; the upper end is the largest integer that JSON readers agree on. */
+export const amountFrom = (min: number) =>
+  z
+    .number('must be an integer in minor units')
+    .refine((value) => Number.isSafeInteger(value) && !Object.is(value, -0), {
+      error: `must be an integer in minor units, up to ${Number.MAX_SAFE_INTEGER}`,
+      abort: true,
+    })
+    .refine((value) => value >= min, `must be ${min} or more`)
+    .meta({ type: 'integer', minimum: min, maximum: Number.MAX_SAFE_INTEGER });
 
 /** The payload on `payments.*`: one fact that a source told about one transaction. */
 export const paymentEventSchema = z.object({
   txId: txIdSchema,
   action: z.enum(actions),
-  amount: amountSchema,
+  amount: amountFrom(0),
   note: noteSchema,
   currency: z
     .string()

@@ -1,8 +1,12 @@
 import { type JetStreamManager, type NatsConnection, NatsError, type StreamConfig } from 'nats';
-import { applyCommand, compareConsumer, compareStream, createCommand, type Finding } from './preflight.ts';
+import { compareConsumer } from './consumer-findings.ts';
+import { mendedStream } from './mend.ts';
+import { applyCommand, createCommand, type Finding } from './preflight.ts';
+import { compareStream } from './stream-findings.ts';
 import {
   type ConsumerDefinition,
   consumerDefinitions,
+  paymentStreamName,
   type StreamDefinition,
   type StreamOptions,
   streamDefinitions,
@@ -27,6 +31,12 @@ export interface ProvisionReport {
 
 const oldestServer = { major: 2, minor: 11 };
 const atomicBatchServer = { major: 2, minor: 12 };
+
+interface Provisioning {
+  manager: JetStreamManager;
+  mode: ProvisionMode;
+  report: ProvisionReport;
+}
 
 /** Compares the broker with what the system needs and, as far as the mode allows, brings it there. */
 export async function provision(
@@ -54,10 +64,10 @@ export async function provision(
   // Without the check of the account, which needs a permission that the services do not have.
   const manager = await connection.jetstreamManager({ checkAPI: false });
   for (const definition of streamDefinitions(streams)) {
-    await provisionStream(manager, definition, mode, report);
+    await provisionStream(definition, { manager, mode, report });
   }
   for (const definition of consumerDefinitions()) {
-    await provisionConsumer(manager, definition, mode, report);
+    await provisionConsumer(definition, { manager, mode, report });
   }
   return report;
 }
@@ -68,66 +78,67 @@ export function isSafe(report: ProvisionReport): boolean {
 }
 
 async function provisionStream(
-  manager: JetStreamManager,
   definition: StreamDefinition,
-  mode: ProvisionMode,
-  report: ProvisionReport,
+  { manager, mode, report }: Provisioning,
 ): Promise<void> {
-  const { allow_atomic, ...settings } = definition;
-  const wanted: Partial<StreamConfig> = report.atomicBatches
-    ? { ...settings, ...{ allow_atomic } }
-    : settings;
-  const resource = `stream ${definition.name}`;
-  const found = await found404(manager.streams.info(definition.name));
+  const { name } = definition;
+  const resource = `stream ${name}`;
+  const wanted = forServer(definition, report);
+  const found = await found404(manager.streams.info(name));
   if (found === undefined) {
     if (mode === 'check') {
       report.findings.push(missing(resource));
       return;
     }
-    await manager.streams.add(wanted);
-    report.done.push(`${resource}: created`);
-    if (definition.name === 'payment') report.replicas = definition.num_replicas;
+    const refused = await refusalOf(manager.streams.add(wanted));
+    if (refused === undefined) report.done.push(`${resource}: created`);
+    else report.findings.push(notCreated(resource, refused));
+    if (name === paymentStreamName && refused === undefined) report.replicas = definition.num_replicas;
     return;
   }
-  if (definition.name === 'payment') report.replicas = found.config.num_replicas;
+  if (name === paymentStreamName) report.replicas = found.config.num_replicas;
   const findings = compareStream(definition, found.config, report.atomicBatches);
   const fixable = findings.every((finding) => finding.mend.includes(applyCommand));
-  if (mode === 'apply' && findings.length > 0 && fixable) {
-    await manager.streams.update(definition.name, { ...found.config, ...wanted });
-    report.done.push(`${resource}: changed ${findings.map((finding) => finding.setting).join(', ')}`);
+  if (mode !== 'apply' || findings.length === 0 || !fixable) {
+    report.findings.push(...findings);
     return;
   }
-  report.findings.push(...findings);
+  const refused = await refusalOf(manager.streams.update(name, mendedStream(wanted, found.config)));
+  if (refused === undefined) {
+    report.done.push(`${resource}: changed ${findings.map((finding) => finding.setting).join(', ')}`);
+  } else {
+    report.findings.push(...findings.map((finding) => ({ ...finding, mend: refused.mend })));
+  }
 }
 
 async function provisionConsumer(
-  manager: JetStreamManager,
   definition: ConsumerDefinition,
-  mode: ProvisionMode,
-  report: ProvisionReport,
+  { manager, mode, report }: Provisioning,
 ): Promise<void> {
   const { stream, ...wanted } = definition;
   const resource = `consumer ${stream} ${definition.durable_name}`;
   const found = await found404(manager.consumers.info(stream, definition.durable_name));
-  if (found === undefined) {
-    if (mode === 'check') {
-      report.findings.push(missing(resource));
-      return;
-    }
-    await manager.consumers.add(stream, wanted);
-    report.done.push(`${resource}: created`);
+  const findings = found === undefined ? [] : compareConsumer(definition, found.config);
+  if (found === undefined ? mode === 'check' : mode !== 'apply' || findings.length === 0) {
+    report.findings.push(...(found === undefined ? [missing(resource)] : findings));
     return;
   }
-  const findings = compareConsumer(definition, found.config);
-  if (mode === 'apply' && findings.length > 0) {
-    // Made anew and not edited: some settings cannot be edited, and a message that ran out of deliveries is
-    // handed out again by a new consumer only. A work queue keeps what was not acknowledged, so nothing is lost.
-    await manager.consumers.delete(stream, definition.durable_name);
-    await manager.consumers.add(stream, wanted);
-    report.done.push(`${resource}: made anew, for ${findings.map((finding) => finding.setting).join(', ')}`);
+  // Made anew and not edited: some settings cannot be edited, and a message that ran out of deliveries is
+  // handed out again by a new consumer only. A work queue keeps what was not acknowledged, so nothing is lost.
+  if (found !== undefined) await manager.consumers.delete(stream, definition.durable_name);
+  const refused = await refusalOf(manager.consumers.add(stream, wanted));
+  if (refused !== undefined) {
+    report.findings.push(notCreated(resource, refused));
     return;
   }
-  report.findings.push(...findings);
+  const settings = findings.map((finding) => finding.setting).join(', ');
+  report.done.push(`${resource}: ${found === undefined ? 'created' : `made anew, for ${settings}`}`);
+}
+
+/** Without the settings that an older server would refuse. */
+function forServer(definition: StreamDefinition, { atomicBatches }: ProvisionReport): Partial<StreamConfig> {
+  const { allow_atomic, ...settings } = definition;
+  return atomicBatches ? { ...settings, ...{ allow_atomic } } : settings;
 }
 
 const missing = (resource: string): Finding => ({
@@ -137,6 +148,46 @@ const missing = (resource: string): Finding => ({
   problem: 'fails: it does not exist, so nothing can be stored or applied',
   mend: createCommand,
 });
+
+interface Refusal {
+  message: string;
+  mend: string;
+}
+
+const notCreated = (resource: string, { message, mend }: Refusal): Finding => ({
+  severity: 'unsafe',
+  resource,
+  setting: 'existence',
+  problem: `fails: the broker refuses to create it (${message})`,
+  mend,
+});
+
+const room = `set STREAM_MAX_BYTES lower, or give the broker more room (max_file_store, a larger disk), then: ${createCommand}`;
+const onlyConsumer = `see who reads it (nats consumer ls ${paymentStreamName}) and remove that consumer: a work queue has one reader; then: ${createCommand}`;
+/** What a person must change first, by the server's error code. Any other error may pass by itself and is thrown. */
+const refusals: ReadonlyMap<number, string> = new Map([
+  [10023, room],
+  [10047, room],
+  [10052, `set DUPLICATE_WINDOW to no more than the 7 days of the stream, then: ${createCommand}`],
+  // Its stream was refused a moment ago.
+  [10059, createCommand],
+  [10065, `see which stream has its subjects (nats stream ls --all) and remove it, then: ${createCommand}`],
+  [10074, `set STREAM_REPLICAS=1, or run a cluster of three nats-servers, then: ${createCommand}`],
+  [10099, onlyConsumer],
+  [10100, onlyConsumer],
+]);
+
+async function refusalOf(work: Promise<unknown>): Promise<Refusal | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
+    const mend = code === undefined ? undefined : refusals.get(code);
+    if (mend === undefined || !(error instanceof NatsError)) throw error;
+    return { message: error.message, mend };
+  }
+}
 
 function isAtLeast(version: string, wanted: { major: number; minor: number }): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);

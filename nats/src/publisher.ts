@@ -1,7 +1,15 @@
-import { headers, type JetStreamClient, type MsgHdrs, NatsError, type PubAck } from 'nats';
+import {
+  headers,
+  type JetStreamClient,
+  type MsgHdrs,
+  type NatsConnection,
+  NatsError,
+  type PubAck,
+} from 'nats';
 import type { BrokerConnection } from './connection.ts';
-import { encodeEvent, type PaymentEvent } from './messages.ts';
+import { type EncodedMessage, encodeEvent, type PaymentEvent } from './messages.ts';
 import { paymentStreamName } from './streams.ts';
+import { atMost } from './waiting.ts';
 
 /** The broker's word for an event, or why there is none. Without it nobody may answer 200. */
 export type PublishOutcome =
@@ -25,12 +33,13 @@ export interface PublisherOptions {
   broker: BrokerConnection;
   /** Bounds the wait of one event. Providers give up after 10 s; we promise an answer within 5 s. */
   answerWithinMs?: number;
-  /** Events that wait for the broker's word at one time; 64 in flight is where more only adds latency. */
+  /** Events that wait for the broker's word at one time: at 2,000 a second, about half a second's worth. */
   inFlightMax?: number;
 }
 
-// While the broker is known not to answer, one event at a time tries it in full; the others are told quickly.
+// While the broker is known not to answer, nobody waits longer: 503 within 1 s is the promise.
 const doubtfulAnswerWithinMs = 800;
+const noAnswer = 'the broker did not answer in time';
 
 /** Publishes each event under its message id, so that a repeat within the broker's window is not stored again. */
 export function createPublisher({
@@ -40,62 +49,55 @@ export function createPublisher({
 }: PublisherOptions): Publisher {
   let inFlight = 0;
   let doubtful = false;
-  let probing = false;
 
-  const publish: Publisher['publish'] = async (event, trace) => {
-    const message = encodeEvent(event, trace);
-    const unavailable = (reason: UnavailableReason, detail: string): PublishOutcome => ({
-      status: 'unavailable',
-      id: message.id,
-      reason,
-      detail,
-      retryAfterS: reason === 'stream-full' ? 30 : 2,
-    });
-    const connection = broker.current();
-    if (connection === undefined) return unavailable('broker-down', broker.state().detail);
-    if (inFlight >= inFlightMax)
-      return unavailable('too-many', `${inFlight} events wait for the broker already`);
-
-    const probe = doubtful && !probing;
-    if (probe) probing = true;
-    const timeoutMs = doubtful && !probe ? doubtfulAnswerWithinMs : answerWithinMs;
+  // Waits in full even when the sender was answered already: a late word ends the doubt.
+  const ask = async (connection: NatsConnection, message: EncodedMessage): Promise<PublishOutcome> => {
     inFlight += 1;
     try {
-      const ack = await untilDown(
-        broker,
-        send(connection.jetstream({ timeout: timeoutMs }), message, toHeaders(message.headers), timeoutMs),
-      );
+      const js = connection.jetstream({ timeout: answerWithinMs });
+      const ack = await untilDown(broker, send(js, message, answerWithinMs));
       doubtful = false;
       return { status: 'stored', id: message.id, sequence: ack.seq, duplicate: ack.duplicate };
     } catch (error) {
       const { reason, detail } = classify(error);
-      if (reason === 'no-answer') doubtful = true;
-      return unavailable(reason, detail);
+      doubtful = reason === 'no-answer';
+      return unavailable(message, reason, detail);
     } finally {
       inFlight -= 1;
-      if (probe) probing = false;
     }
+  };
+
+  const publish: Publisher['publish'] = async (event, trace) => {
+    const message = encodeEvent(event, trace);
+    const connection = broker.current();
+    if (connection === undefined) return unavailable(message, 'broker-down', broker.state().detail);
+    if (inFlight >= inFlightMax) {
+      return unavailable(message, 'too-many', `${inFlight} events wait for the broker already`);
+    }
+    const answer = ask(connection, message);
+    if (!doubtful) return answer;
+    const early = await atMost(Math.min(doubtfulAnswerWithinMs, answerWithinMs), answer);
+    return early ?? unavailable(message, 'no-answer', noAnswer);
   };
 
   return { publish };
 }
 
-function send(
-  js: JetStreamClient,
-  message: { subject: string; id: string; data: Uint8Array },
-  hdrs: MsgHdrs,
-  timeoutMs: number,
-): Promise<PubAck> {
+function unavailable({ id }: EncodedMessage, reason: UnavailableReason, detail: string): PublishOutcome {
+  return { status: 'unavailable', id, reason, detail, retryAfterS: reason === 'stream-full' ? 30 : 2 };
+}
+
+async function send(js: JetStreamClient, message: EncodedMessage, timeoutMs: number): Promise<PubAck> {
   return js.publish(message.subject, message.data, {
     msgID: message.id,
-    headers: hdrs,
+    headers: toHeaders(message.headers),
     timeout: timeoutMs,
     // Another stream that took over the subject must not be mistaken for the work queue.
     expect: { streamName: paymentStreamName },
   });
 }
 
-export function toHeaders(values: Record<string, string>): MsgHdrs {
+function toHeaders(values: Record<string, string>): MsgHdrs {
   const hdrs = headers();
   for (const [name, value] of Object.entries(values)) hdrs.set(name, value);
   return hdrs;
@@ -115,13 +117,13 @@ function untilDown<T>(broker: BrokerConnection, work: Promise<T>): Promise<T> {
   });
 }
 
-// Codes of the server: 10077 stream limits reached, 10047 and 10023 no room on the server, 10060 wrong stream.
+// Codes of the server: 10077 stream limits reached, 10047 and 10023 no room on the server.
 const fullCodes: ReadonlySet<number> = new Set([10077, 10047, 10023]);
 
 function classify(error: unknown): { reason: UnavailableReason; detail: string } {
   if (error instanceof BrokerLost) return { reason: 'broker-down', detail: error.message };
   if (!(error instanceof NatsError)) return { reason: 'refused', detail: String(error) };
-  if (error.code === 'TIMEOUT') return { reason: 'no-answer', detail: 'the broker did not answer in time' };
+  if (error.code === 'TIMEOUT') return { reason: 'no-answer', detail: noAnswer };
   if (error.code === '503' && error.api_error === undefined) {
     return {
       reason: 'stream-missing',

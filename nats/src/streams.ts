@@ -59,8 +59,9 @@ export const outageBudgetMs = 7 * 86_400_000;
 export const ackWaitMs = 30_000;
 
 // A webhook body is at most 256 KiB and an event is made of a few short fields of it.
-const messageBytesMax = 1_048_576;
-const deadLetterBytesMax = 1_073_741_824;
+const messageBytesMax = 262_144;
+// A dead letter is a message and the headers that say why; what the queue took must find room here.
+const deadLetterBytesMax = 1_048_576;
 
 /** The streams as they must be. Each number has its reason beside it. */
 export function streamDefinitions(options: StreamOptions = streamDefaults): StreamDefinition[] {
@@ -69,7 +70,6 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
     // A full stream refuses. `old` would throw away the oldest payments without a word.
     discard: DiscardPolicy.New,
     max_msgs: -1,
-    max_msg_size: messageBytesMax,
     duplicate_window: nanos(options.duplicateWindowMs),
     num_replicas: options.replicas,
     allow_direct: false,
@@ -86,6 +86,7 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
       retention: RetentionPolicy.Workqueue,
       max_age: nanos(outageBudgetMs),
       max_bytes: options.maxBytes,
+      max_msg_size: messageBytesMax,
     },
     {
       ...shared,
@@ -96,7 +97,9 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
       retention: RetentionPolicy.Limits,
       // Kept until a person has decided.
       max_age: 0,
-      max_bytes: deadLetterBytesMax,
+      // Of both the broker sets the room aside at once, so a small disk needs only the one setting lowered.
+      max_bytes: Math.floor(options.maxBytes / 2),
+      max_msg_size: deadLetterBytesMax,
     },
   ];
 }

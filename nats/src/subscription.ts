@@ -1,26 +1,29 @@
 import type { Log } from '@paystream/runtime';
-import { type Consumer, type JsMsg, NatsError } from 'nats';
+import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { publishDeadLetter } from './dead-letter.ts';
-import { paymentConsumerName, paymentStreamName } from './streams.ts';
+import { type Delivery, toDelivery, verdicts } from './delivery.ts';
+import {
+  createIntake,
+  giveBackAfterMs,
+  pauseIntake,
+  pullOnce,
+  pullUntilStopped,
+  reply,
+  resumeIntake,
+  stopIntake,
+  takeHeld,
+} from './intake.ts';
 
-/** One attempt to hand a message to us. */
-export interface Delivery {
-  subject: string;
-  data: Uint8Array;
-  header(name: string): string | undefined;
-  /** The broker's clock when it was stored: one clock for all gateways. */
-  storedAt: Date;
-  /** Its place in the stream. */
-  sequence: number;
-  /** 1 for the first attempt. */
-  deliveries: number;
-}
+export type { Delivery } from './delivery.ts';
 
 /** What becomes of a delivery. */
 export type Settlement =
   | { kind: 'ack' }
+  /** It failed: it comes again after a delay that grows with every delivery. */
   | { kind: 'retry'; detail: string }
+  /** It was not tried: it comes again soon. */
+  | { kind: 'release' }
   | { kind: 'dead-letter'; reason: string; detail: string };
 
 /** `kept` means that it could not be done now: the message stays in the stream and comes again. */
@@ -34,12 +37,13 @@ export interface SubscriptionState {
 }
 
 export interface Subscription {
-  /** One pull: fetches at most as many messages as there is room for, waits at most `pullForMs` for them. */
+  /** One pull: asks for at most as many messages as there is room for, waits at most `pullForMs` for them. */
   pullOnce(): Promise<void>;
   /** Pulls until it is stopped. Rejects only on a programming error. */
   run(): Promise<void>;
   /** The next messages, at least one and at most `max`; none when it was paused or stopped. */
   take(max: number): Promise<Delivery[]>;
+  /** Settles a delivery that was taken here; once, or it throws. */
   settle(delivery: Delivery, settlement: Settlement): Promise<Settled>;
   /** Stops pulling and gives back, with a delay, what is held but not taken. */
   pause(detail: string): void;
@@ -56,10 +60,6 @@ export interface SubscriptionOptions {
   heldMax?: number;
 }
 
-// Short, so that a stop waits no longer than this for the last pull to run out: what arrives until then is given back.
-const pullForMs = 2_000;
-const lookAgainMs = 500;
-const giveBackAfterMs = 1_000;
 const retryDelaysMs = [1_000, 5_000, 15_000, 30_000, 60_000] as const;
 
 /** How long a failed message waits before it comes again: longer each time, ±20 % so that a crowd spreads out. */
@@ -73,177 +73,69 @@ export function retryDelayMs(deliveries: number, random: () => number = Math.ran
  * never more than there is room for, so a restarted broker or a deleted consumer is met at the next pull.
  */
 export function createSubscription({ broker, log, heldMax = 2_000 }: SubscriptionOptions): Subscription {
-  const held: JsMsg[] = [];
-  const messages = new WeakMap<Delivery, JsMsg>();
-  let mode: Mode = 'pulling';
-  const isIn = (asked: Mode) => mode === asked;
-  let state: SubscriptionState = { pulling: false, detail: 'not started', deadLettersTaken: true };
-  let consumer: Consumer | undefined;
-  const changed = createBell();
-  const stopping = new AbortController();
+  const intake = createIntake({ broker, log, heldMax });
+  const taken = new WeakMap<Delivery, Msg>();
   let running: Promise<void> | undefined;
-  broker.onChange(() => {
-    consumer = undefined;
-    changed.ring();
-  });
+  let deadLettersTaken = true;
 
-  const report = (pulling: boolean, detail: string) => {
-    if (state.pulling !== pulling || state.detail !== detail) {
-      log[pulling || mode !== 'pulling' ? 'info' : 'warn'](
-        { detail },
-        pulling ? 'consumer.pulling' : 'consumer.waiting',
-      );
-    }
-    state = { ...state, pulling, detail };
+  const take: Subscription['take'] = async (max) => {
+    const messages = await takeHeld(intake, max);
+    return messages.map((message) => {
+      const delivery = toDelivery(message);
+      taken.set(delivery, message);
+      return delivery;
+    });
   };
 
-  const arrive = (message: JsMsg) => {
-    if (mode === 'pulling') held.push(message);
-    else message.nak(mode === 'paused' ? giveBackAfterMs : 0);
-    changed.ring();
-  };
-
-  const pullOnce = async () => {
-    const room = heldMax - held.length;
-    if (room <= 0 || mode !== 'pulling') return;
-    const connection = await broker.whenUp(stopping.signal);
-    consumer ??= await connection.jetstream().consumers.get(paymentStreamName, paymentConsumerName);
-    const fetched = await consumer.fetch({ max_messages: room, expires: pullForMs });
-    report(true, `pulling from ${paymentConsumerName}`);
-    // A fetch outlives the connection it was made on; the next one must not wait for it.
-    const stopListening = broker.onChange(() => fetched.stop());
-    try {
-      for await (const message of fetched) arrive(message);
-    } finally {
-      stopListening();
-    }
-  };
-
-  const run = async () => {
-    while (!isIn('stopped')) {
-      try {
-        await pullOnce();
-        while (isIn('paused') || (isIn('pulling') && held.length >= heldMax)) await changed.next();
-      } catch (error) {
-        if (isIn('stopped')) return;
-        consumer = undefined;
-        report(false, describePullError(error));
-        await changed.next(lookAgainMs);
+  const settle: Subscription['settle'] = async (delivery, settlement) => {
+    const message = taken.get(delivery);
+    if (message === undefined) throw new Error('only what was taken here, and only once, can be settled');
+    taken.delete(delivery);
+    const say = (verdict: string, settled: Settled) => (reply(intake, message, verdict) ? settled : 'kept');
+    switch (settlement.kind) {
+      case 'ack':
+        return say(verdicts.ack, 'acked');
+      case 'retry':
+        return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'retry-later');
+      case 'release':
+        return say(verdicts.nak(giveBackAfterMs), 'retry-later');
+      case 'dead-letter': {
+        const refused = await refusalOf(publishDeadLetter(broker, { delivery, message, ...settlement }));
+        deadLettersTaken = refused === undefined;
+        // Only what is stored among the dead letters may leave the work queue.
+        if (refused === undefined) return say(verdicts.term(settlement.reason), 'dead-lettered');
+        const { reason } = settlement;
+        log.error({ sequence: delivery.sequence, reason, error: refused }, 'dead-letter.refused');
+        return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'kept');
       }
+      default:
+        return settlement satisfies never;
     }
-  };
-
-  const giveBack = (delayMs: number) => {
-    for (const message of held.splice(0)) message.nak(delayMs);
-    changed.ring();
-  };
-
-  const moveToDeadLetters = async (delivery: Delivery, message: JsMsg, reason: string, detail: string) => {
-    try {
-      await publishDeadLetter(broker, delivery, message, { reason, detail });
-    } catch (error) {
-      state = { ...state, deadLettersTaken: false };
-      log.error({ sequence: delivery.sequence, reason, error: String(error) }, 'dead-letter.refused');
-      message.nak(retryDelayMs(delivery.deliveries));
-      return 'kept';
-    }
-    state = { ...state, deadLettersTaken: true };
-    message.term(reason);
-    return 'dead-lettered';
   };
 
   return {
-    pullOnce,
+    pullOnce: () => pullOnce(intake),
     run: () => {
-      running ??= run();
+      running ??= pullUntilStopped(intake);
       return running;
     },
-    take: async (max) => {
-      while (held.length === 0) {
-        if (mode !== 'pulling') return [];
-        await changed.next();
-      }
-      const taken = held.splice(0, max).map((message) => {
-        const delivery = toDelivery(message);
-        messages.set(delivery, message);
-        return delivery;
-      });
-      changed.ring();
-      return taken;
-    },
-    settle: async (delivery, settlement) => {
-      const message = messages.get(delivery);
-      if (message === undefined) throw new Error('only a delivery that was taken here can be settled');
-      switch (settlement.kind) {
-        case 'ack':
-          message.ack();
-          return 'acked';
-        case 'retry':
-          message.nak(retryDelayMs(delivery.deliveries));
-          return 'retry-later';
-        case 'dead-letter':
-          return moveToDeadLetters(delivery, message, settlement.reason, settlement.detail);
-        default:
-          return settlement satisfies never;
-      }
-    },
-    pause: (detail) => {
-      if (mode !== 'pulling') return;
-      mode = 'paused';
-      report(false, detail);
-      giveBack(giveBackAfterMs);
-    },
-    resume: () => {
-      if (mode !== 'paused') return;
-      mode = 'pulling';
-      changed.ring();
-    },
+    take,
+    settle,
+    pause: (detail) => pauseIntake(intake, detail),
+    resume: () => resumeIntake(intake),
     stop: async () => {
-      mode = 'stopped';
-      stopping.abort();
-      giveBack(0);
+      await stopIntake(intake);
       await running;
     },
-    state: () => state,
+    state: () => ({ pulling: intake.pulling, detail: intake.detail, deadLettersTaken }),
   };
 }
 
-function toDelivery(message: JsMsg): Delivery {
-  return {
-    subject: message.subject,
-    data: message.data,
-    header: (name) => message.headers?.get(name) || undefined,
-    storedAt: new Date(Math.floor(message.info.timestampNanos / 1_000_000)),
-    sequence: message.seq,
-    deliveries: message.info.deliveryCount,
-  };
-}
-
-function describePullError(error: unknown): string {
-  if (error instanceof NatsError && error.api_error?.code === 404) {
-    return `${error.message}; create it with: npm run provision`;
+async function refusalOf(work: Promise<void>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
-  return error instanceof Error ? error.message : String(error);
-}
-
-type Mode = 'pulling' | 'paused' | 'stopped';
-
-/** A bell that wakes whoever waits at the time it rings. */
-function createBell() {
-  const waiting = new Set<() => void>();
-  return {
-    ring: () => {
-      for (const wake of [...waiting]) wake();
-    },
-    next: (withinMs?: number) =>
-      new Promise<void>((resolve) => {
-        const wake = () => {
-          clearTimeout(timer);
-          waiting.delete(wake);
-          resolve();
-        };
-        const timer = withinMs === undefined ? undefined : setTimeout(wake, withinMs);
-        waiting.add(wake);
-      }),
-  };
 }

@@ -1,0 +1,78 @@
+import { type JSONVisitor, visit } from 'jsonc-parser';
+
+export type JsonBody = { kind: 'value'; value: unknown } | { kind: 'refused'; detail: string };
+
+// A webhook is flat; what nests deeper wants to exhaust a parser.
+const depthMax = 32;
+
+const refused = (detail: string): JsonBody => ({ kind: 'refused', detail });
+
+class Refused extends Error {
+  override name = 'Refused';
+}
+
+/**
+ * Reads JSON more strictly than `JSON.parse`, which keeps the last of two equal keys and so lets two readers see
+ * two amounts: refuses bytes that are not UTF-8, keys that stand twice, `__proto__`, and deep nesting. A number
+ * with a fraction or an exponent reads as NaN, also where it is whole (`1.0`): no amount is written like that.
+ */
+export function readJsonBody(bytes: Uint8Array): JsonBody {
+  if (bytes.length === 0) return refused('The body is empty.');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return refused('The body is not valid UTF-8.');
+  }
+  try {
+    JSON.parse(text);
+  } catch {
+    return refused('The body is not JSON.');
+  }
+  const tree = treeBuilder(text);
+  try {
+    visit(text, tree.visitor, { disallowComments: true });
+  } catch (error) {
+    if (error instanceof Refused) return refused(error.message);
+    throw error;
+  }
+  return { kind: 'value', value: tree.value() };
+}
+
+function treeBuilder(text: string): { visitor: JSONVisitor; value: () => unknown } {
+  const open: (Record<string, unknown> | unknown[])[] = [];
+  const keys: string[] = [];
+  let root: unknown;
+
+  const add = (value: unknown) => {
+    const parent = open.at(-1);
+    if (parent === undefined) root = value;
+    else if (Array.isArray(parent)) parent.push(value);
+    else parent[keys.pop() ?? ''] = value;
+  };
+  const begin = (container: Record<string, unknown> | unknown[]) => {
+    if (open.length >= depthMax) throw new Refused(`The body nests deeper than ${depthMax} levels.`);
+    add(container);
+    open.push(container);
+  };
+  return {
+    value: () => root,
+    visitor: {
+      onObjectBegin: () => begin({}),
+      onArrayBegin: () => begin([]),
+      onObjectEnd: () => void open.pop(),
+      onArrayEnd: () => void open.pop(),
+      onObjectProperty: (key) => {
+        const parent = open.at(-1) ?? {};
+        if (key === '__proto__') throw new Refused('The key __proto__ is not taken.');
+        if (Object.hasOwn(parent, key))
+          throw new Refused(`The key ${JSON.stringify(key.slice(0, 64))} stands twice.`);
+        keys.push(key);
+      },
+      onLiteralValue: (value, offset, length) => {
+        const whole = typeof value !== 'number' || /^-?\d+$/.test(text.slice(offset, offset + length));
+        add(whole ? value : Number.NaN);
+      },
+    },
+  };
+}
