@@ -1,0 +1,14 @@
+import { createApp, type Log, type Readiness } from '@paystream/runtime';
+import type { Express } from 'express';
+import { openapi } from './openapi.ts';
+import { mountTransactions, type TransactionRoutesOptions } from './transaction-routes.ts';
+
+export interface PaymentAppOptions extends TransactionRoutesOptions {
+  log: Log;
+  readiness: () => Readiness;
+}
+
+/** The payment-service's HTTP side. */
+export function createPaymentApp({ log, readiness, ...transactions }: PaymentAppOptions): Express {
+  return createApp({ log, readiness, openapi, routes: (app) => mountTransactions(app, transactions) });
+}

@@ -1,0 +1,79 @@
+import { connectBroker, createSubscription, durabilityOf, watchBroker } from '@paystream/nats';
+import { configOrExit, createLog, listen, type Readiness, stopOnSignal } from '@paystream/runtime';
+import { createPaymentApp } from './app.ts';
+import { readConfig } from './config.ts';
+import { createConsumer } from './consumer.ts';
+import { createMongoStore } from './store-mongo.ts';
+
+const name = 'payment-service';
+
+const config = configOrExit(name, readConfig);
+const log = createLog({ name, level: config.LOG_LEVEL });
+const stopping = new AbortController();
+const { fail } = stopOnSignal({ log, stop: () => stop() });
+
+const store = createMongoStore({ uri: config.MONGO_URI });
+const broker = connectBroker({
+  uri: config.NATS_URI,
+  name,
+  user: config.NATS_USER,
+  password: config.NATS_PASSWORD,
+  log,
+});
+const check = watchBroker({
+  broker,
+  mode: config.PROVISION ? 'create' : 'check',
+  streams: {
+    duplicateWindowMs: config.DUPLICATE_WINDOW,
+    replicas: config.STREAM_REPLICAS,
+    maxBytes: config.STREAM_MAX_BYTES,
+  },
+  preflight: config.PREFLIGHT,
+  log,
+  onUnsafe: () =>
+    fail(new Error('the broker has settings that can lose a payment; PREFLIGHT=warn runs all the same')),
+});
+const subscription = createSubscription({ broker, log });
+const consumer = createConsumer({ subscription, store, log, now: () => new Date() });
+
+const readiness = (): Readiness => {
+  const { ok, detail, report } = check.state();
+  const broken = broker.state();
+  const parts = {
+    broker: broken.up ? { ok, detail } : { ok: false, detail: broken.detail },
+    database: store.state(),
+    consumer: consumer.state(),
+    ...(stopping.signal.aborted ? { service: { ok: false, detail: 'stopping' } } : {}),
+  };
+  return {
+    ready: Object.values(parts).every((part) => part.ok),
+    parts,
+    durability: {
+      ...durabilityOf({ sync: config.BROKER_SYNC, replicas: report?.replicas }),
+      database:
+        'every write is journaled by a majority before its message is acknowledged (w: majority, j: true)',
+    },
+  };
+};
+
+const app = createPaymentApp({ log, readiness, store, stopping: stopping.signal });
+const server = await listen(app, { port: config.PORT, host: config.HOST });
+log.info({ host: config.HOST, port: server.port }, 'service.listening');
+
+// No message is taken before the indexes stand that make its effect exactly once.
+async function consume(): Promise<void> {
+  await store.prepare(stopping.signal);
+  await check.whenLookedAt(stopping.signal);
+  if (stopping.signal.aborted) return;
+  log.info('service.consuming');
+  await Promise.all([subscription.run(), consumer.run()]);
+}
+consume().catch(fail);
+
+async function stop(): Promise<void> {
+  stopping.abort();
+  await Promise.all([server.close(6_000), consumer.stop()]);
+  check.stop();
+  await broker.close();
+  await store.close();
+}

@@ -1,0 +1,70 @@
+import { healthPaths, problemResponses } from '@paystream/runtime';
+import { z } from 'zod';
+import { createDocument } from 'zod-openapi';
+import {
+  listQuerySchema,
+  transactionPageSchema,
+  transactionQuerySchema,
+  transactionSchema,
+} from './schemas.ts';
+
+const json = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });
+
+/** The API of this service, from the schemas that validate. */
+export const openapi: object = createDocument({
+  openapi: '3.1.0',
+  info: {
+    title: 'Paystream payment-service',
+    version: '1.0.0',
+    description: 'Answers questions about transactions: what third parties said, and what it amounts to.',
+  },
+  paths: {
+    '/transactions/{txId}': {
+      get: {
+        operationId: 'getTransaction',
+        summary: 'One transaction with its history in fold order',
+        requestParams: {
+          path: z.object({
+            txId: z
+              .string()
+              .regex(/^[A-Za-z0-9_.:-]{1,128}$/)
+              .meta({
+                description: 'A UUID in any letter case, or <source>:<id>.',
+                example: '2f1c7a1e-6a51-4c5e-9d4e-0c1b8f6d2a90',
+              }),
+          }),
+          query: transactionQuerySchema,
+          header: z.object({
+            'if-none-match': z.string().optional().meta({ description: 'The ETag of an earlier answer.' }),
+          }),
+        },
+        responses: {
+          '200': {
+            description: 'The transaction',
+            headers: z.object({ etag: z.string().meta({ description: 'Changes with every change.' }) }),
+            ...json(transactionSchema),
+          },
+          '304': { description: 'It has not changed since the given ETag.' },
+          ...problemResponses(
+            'invalid-parameter',
+            'unknown-transaction',
+            'too-many-requests',
+            'database-unavailable',
+          ),
+        },
+      },
+    },
+    '/transactions': {
+      get: {
+        operationId: 'listTransactions',
+        summary: 'A page of transactions, newest first',
+        requestParams: { query: listQuerySchema },
+        responses: {
+          '200': { description: 'A page', ...json(transactionPageSchema) },
+          ...problemResponses('invalid-parameter', 'database-unavailable'),
+        },
+      },
+    },
+    ...healthPaths,
+  },
+});

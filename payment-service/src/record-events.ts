@@ -1,0 +1,96 @@
+import { describeError } from '@paystream/runtime';
+import { decideRecord, type IncomingEvent, type RecordChange, type RecordDecision } from './domain/record.ts';
+import { StoreUnavailable, type TransactionStore } from './store.ts';
+
+export type RecordOutcome = RecordDecision | { kind: 'retry'; detail: string };
+
+// Two instances that write one transaction at the same time settle it in two rounds; five means that something is wrong.
+const roundsMax = 5;
+
+/**
+ * Applies each event exactly once to its transaction and tells for each, in the order given, what became of it:
+ * one read, a pure decision per transaction, one bulk write. An outcome other than `retry` is known to be in the
+ * database. Rejects with StoreUnavailable when the database is away; then nothing is known of any event.
+ */
+export async function recordEvents(
+  { store, now }: { store: TransactionStore; now: () => Date },
+  events: readonly IncomingEvent[],
+): Promise<RecordOutcome[]> {
+  try {
+    return await recordTogether({ store, now }, events);
+  } catch (error) {
+    if (error instanceof StoreUnavailable) throw error;
+    const groups = [...groupByTransaction(events).values()];
+    if (groups.length <= 1) return events.map(() => ({ kind: 'retry', detail: describeError(error) }));
+    // One transaction that the database chokes on must not hold up the others.
+    const outcomes = new Map<IncomingEvent, RecordOutcome>();
+    for (const group of groups) {
+      const alone = await recordEvents({ store, now }, group);
+      for (const [index, event] of group.entries()) outcomes.set(event, outcomeAt(alone, index));
+    }
+    return events.map((event) => outcomes.get(event) ?? notSettled);
+  }
+}
+
+const notSettled: RecordOutcome = { kind: 'retry', detail: `lost the write race ${roundsMax} times` };
+
+interface Planned {
+  group: readonly IncomingEvent[];
+  decisions: readonly RecordDecision[];
+  change: RecordChange;
+}
+
+async function recordTogether(
+  { store, now }: { store: TransactionStore; now: () => Date },
+  events: readonly IncomingEvent[],
+): Promise<RecordOutcome[]> {
+  const outcomes = new Map<IncomingEvent, RecordOutcome>();
+  const settle = (group: readonly IncomingEvent[], decisions: readonly RecordOutcome[]) => {
+    for (const [index, event] of group.entries()) outcomes.set(event, outcomeAt(decisions, index));
+  };
+  const open = groupByTransaction(events);
+
+  for (let round = 1; round <= roundsMax && open.size > 0; round += 1) {
+    const records = await store.readRecords([...open.keys()]);
+    const planned: Planned[] = [];
+    for (const [txId, group] of open) {
+      const { decisions, change } = decideRecord(records.get(txId), group);
+      if (change !== undefined) planned.push({ group, decisions, change });
+      else {
+        settle(group, decisions);
+        open.delete(txId);
+      }
+    }
+    const { complete, refused } = await store.writeChanges(
+      planned.map(({ change }) => change),
+      now(),
+    );
+    for (const { group, decisions, change } of planned) {
+      const refusal = refused.get(change.txId);
+      if (refusal !== undefined)
+        settle(
+          group,
+          group.map(() => ({ kind: 'retry', detail: refusal })),
+        );
+      else if (complete) settle(group, decisions);
+      // Whether this one was written is not known: the next round finds its events in the history, or decides again.
+      else continue;
+      open.delete(change.txId);
+    }
+  }
+  return events.map((event) => outcomes.get(event) ?? notSettled);
+}
+
+function outcomeAt(outcomes: readonly RecordOutcome[], index: number): RecordOutcome {
+  return outcomes[index] ?? notSettled;
+}
+
+function groupByTransaction(events: readonly IncomingEvent[]): Map<string, IncomingEvent[]> {
+  const groups = new Map<string, IncomingEvent[]>();
+  for (const event of events) {
+    const group = groups.get(event.txId);
+    if (group === undefined) groups.set(event.txId, [event]);
+    else group.push(event);
+  }
+  return groups;
+}

@@ -1,0 +1,111 @@
+import { type mongo, Schema, type Types } from 'mongoose';
+import type { HistoryEntry, RecordChange } from './domain/record.ts';
+import type { StoredTransaction } from './store.ts';
+
+/** One document of the collection `transactions`, as it is read. */
+export interface TransactionDocument extends StoredTransaction {
+  _id: Types.ObjectId;
+  /** How many entries of the history others have been told of. */
+  relayed: number;
+  /** The form of this document. */
+  schema: number;
+}
+
+// Amounts are 64-bit integers in the database: a double would be exact as well, but sums over many would not.
+const amount = { type: BigInt, required: true };
+const fact = {
+  eventId: String,
+  fingerprint: String,
+  action: String,
+  amount,
+  note: String,
+  source: String,
+  currency: String,
+  reference: String,
+  occurredAt: Date,
+  receivedAt: Date,
+  storedAt: Date,
+  sequence: Number,
+  at: Date,
+  deliveries: Number,
+};
+export const transactionSchema: Schema = new Schema(
+  {
+    txId: { type: String, required: true },
+    source: String,
+    status: String,
+    action: String,
+    amount,
+    currency: String,
+    note: String,
+    amounts: { authorized: amount, captured: amount, refunded: amount, disputed: amount },
+    hasNew: Boolean,
+    actionHistory: [new Schema({ n: Number, ...fact }, { _id: false })],
+    anomalies: [new Schema({ n: Number, code: String }, { _id: false })],
+    conflicts: [new Schema({ ...fact, recordedFingerprint: String }, { _id: false })],
+    relayed: Number,
+    schema: Number,
+    version: Number,
+    createdAt: Date,
+    updatedAt: Date,
+  },
+  {
+    collection: 'transactions',
+    strict: 'throw',
+    strictQuery: 'throw',
+    autoIndex: false,
+    autoCreate: false,
+    bufferCommands: false,
+    versionKey: false,
+    suppressReservedKeysWarning: true,
+  },
+);
+// The guarantee: one document for a txId, whoever inserts first.
+transactionSchema.index({ txId: 1 }, { unique: true });
+// Pages, newest first, plain and by each filter.
+transactionSchema.index({ createdAt: -1, _id: -1 });
+for (const filter of ['status', 'source', 'action']) {
+  transactionSchema.index({ [filter]: 1, createdAt: -1, _id: -1 });
+}
+
+/** The write for one change, guarded by the version that it was decided on. */
+export function toOperation(
+  change: RecordChange,
+  now: Date,
+): mongo.AnyBulkWriteOperation<mongo.BSON.Document> {
+  const { txId, expectedVersion, newEntries, newConflicts, state } = change;
+  const { currency, amount: headline, amounts, ...described } = state;
+  const derived = {
+    ...described,
+    ...(currency === undefined ? {} : { currency }),
+    amount: BigInt(headline),
+    amounts: Object.fromEntries(Object.entries(amounts).map(([name, sum]) => [name, BigInt(sum)])),
+    updatedAt: now,
+  };
+  const history = newEntries.map(toDocument);
+  const conflicts = newConflicts.map(toDocument);
+  if (expectedVersion === 0) {
+    const first = { relayed: 0, schema: 1, version: 1, createdAt: now };
+    return { insertOne: { document: { txId, ...derived, actionHistory: history, conflicts, ...first } } };
+  }
+  // The driver's type wants to know each array by name; a document of ours is known by its schema.
+  const push = {
+    actionHistory: { $each: history },
+    conflicts: { $each: conflicts },
+  } as unknown as mongo.PushOperator<mongo.BSON.Document>;
+  return {
+    updateOne: {
+      filter: { txId, version: expectedVersion },
+      update: {
+        $push: push,
+        $set: derived,
+        $inc: { version: 1 },
+      },
+    },
+  };
+}
+
+function toDocument<Fact extends Omit<HistoryEntry, 'n'>>(entry: Fact) {
+  const known = Object.entries(entry).filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(known), amount: BigInt(entry.amount) };
+}

@@ -1,0 +1,137 @@
+import { txIdSchema } from '@paystream/nats';
+import { addToLine, onlyMethods, Problem, pause } from '@paystream/runtime';
+import type { Express, Response } from 'express';
+import type { z } from 'zod';
+import { compareEvents } from './domain/transaction.ts';
+import { listQuerySchema, transactionQuerySchema } from './schemas.ts';
+import type { PagePosition, StoredTransaction, TransactionStore, TransactionSummary } from './store.ts';
+import { StoreUnavailable } from './store.ts';
+
+export interface TransactionRoutesOptions {
+  store: TransactionStore;
+  /** Aborted when the service stops: whoever waits for a change is answered then. */
+  stopping: AbortSignal;
+}
+
+// A waiting request looks this often; 100 of them are 500 small reads a second.
+const lookEveryMs = 200;
+const waitersMax = 100;
+
+/** `GET /transactions/:txId` and `GET /transactions`. */
+export function mountTransactions(app: Express, { store, stopping }: TransactionRoutesOptions): void {
+  let waiters = 0;
+
+  const untilChanged = async (txId: string, etag: string | undefined, waitS: number, closed: AbortSignal) => {
+    if (waiters >= waitersMax) {
+      throw new Problem('too-many-requests', `${waitersMax} requests wait for a change already.`, {
+        headers: { 'retry-after': '1' },
+      });
+    }
+    waiters += 1;
+    try {
+      const deadline = performance.now() + waitS * 1_000;
+      const signal = AbortSignal.any([stopping, closed]);
+      while (performance.now() < deadline && !signal.aborted) {
+        const version = await store.findVersion(txId);
+        if (version !== undefined && etagOf(version) !== etag) return;
+        await pause(lookEveryMs, signal);
+      }
+    } finally {
+      waiters -= 1;
+    }
+  };
+
+  app.get('/transactions/:txId', async (req, res) => {
+    const txId = parse(txIdSchema, req.params.txId, 'txId');
+    const { wait } = parse(transactionQuerySchema, req.query);
+    addToLine(res, { txId });
+    const known = req.headers['if-none-match'];
+    if (wait > 0) await guarded(() => untilChanged(txId, known, wait, closedSignal(res)));
+    const found = await guarded(() => store.findTransaction(txId));
+    if (found === undefined) throw new Problem('unknown-transaction', `There is no transaction ${txId}.`);
+    const etag = etagOf(found.version);
+    res.set({ etag, 'cache-control': 'no-cache' });
+    if (known === etag) res.status(304).end();
+    else res.json(transactionBody(found));
+  });
+
+  app.get('/transactions', async (req, res) => {
+    const { cursor, from, to, ...query } = parse(listQuerySchema, req.query);
+    const { items, next } = await guarded(() =>
+      store.listTransactions({
+        ...query,
+        from: from === undefined ? undefined : new Date(from),
+        to: to === undefined ? undefined : new Date(to),
+        after: cursor === undefined ? undefined : readCursor(cursor),
+      }),
+    );
+    res.set('cache-control', 'no-store');
+    res.json({ items: items.map(summaryBody), nextCursor: next === undefined ? null : writeCursor(next) });
+  });
+  app.all(['/transactions', '/transactions/:txId'], onlyMethods('GET', 'HEAD'));
+}
+
+const etagOf = (version: number) => `"${version}"`;
+
+/** Aborted when the client went away. */
+function closedSignal(res: Response): AbortSignal {
+  const closed = new AbortController();
+  res.on('close', () => closed.abort());
+  return closed.signal;
+}
+
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    throw new Problem('database-unavailable', 'The record cannot be read now; ask again.', {
+      headers: { 'retry-after': '2' },
+    });
+  }
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, field?: string): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ field: key.slice(0, 64), message: 'is not a known parameter' }))
+      : [{ field: field ?? issue.path.join('.'), message: issue.message }],
+  );
+  const detail = errors.map((error) => `${error.field} ${error.message}`).join(', ');
+  throw new Problem('invalid-parameter', detail, { errors });
+}
+
+function writeCursor({ createdAt, id }: PagePosition): string {
+  return Buffer.from(`${createdAt.getTime()}.${id}`).toString('base64url');
+}
+
+function readCursor(cursor: string): PagePosition {
+  const [, time, id] = /^(\d{1,15})\.([0-9a-f]{24})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
+  if (time === undefined || id === undefined) {
+    throw new Problem('invalid-parameter', 'cursor must be a nextCursor of an answer', {
+      errors: [{ field: 'cursor', message: 'must be a nextCursor of an answer' }],
+    });
+  }
+  return { createdAt: new Date(Number(time)), id };
+}
+
+function summaryBody(transaction: TransactionSummary) {
+  const { txId, source, status, action, amount, currency, note, amounts, hasNew, anomalies } = transaction;
+  const { version, createdAt, updatedAt } = transaction;
+  const summary = { txId, source, status, action, amount, currency, note, amounts, hasNew, anomalies };
+  return { ...summary, version, createdAt, updatedAt };
+}
+
+/** The history stands in fold order, each event with the anomalies it caused. */
+function transactionBody(transaction: StoredTransaction) {
+  const codes = (n: number) =>
+    transaction.anomalies.filter((anomaly) => anomaly.n === n).map(({ code }) => code);
+  const ordered = [...transaction.actionHistory].sort(compareEvents);
+  return {
+    ...summaryBody(transaction),
+    actionHistory: ordered.map((entry) => ({ ...entry, anomalies: codes(entry.n) })),
+    conflicts: transaction.conflicts,
+  };
+}
