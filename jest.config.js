@@ -1,5 +1,7 @@
 // swc strips the types; `npm run check` is what type-checks the tests (tsconfig.test.json).
-const transform = { '\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] };
+const transform = {
+  '\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }],
+};
 
 export default {
   testEnvironment: 'node',
@@ -8,8 +10,8 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   transform,
   testEnvironmentOptions: { customExportConditions: ['@paystream/source', 'node', 'node-addons'] },
-  globalSetup: './test/global-setup.ts',
-  globalTeardown: './test/global-teardown.ts',
+  globalSetup: './test/global-setup.js',
+  globalTeardown: './test/global-teardown.js',
   // Two cores: one more worker only makes the timing of the process tests worse.
   maxWorkers: 2,
   testTimeout: 60_000,
