@@ -126,13 +126,16 @@ async function call(url: string, init: RequestInit = {}): Promise<Answer> {
   };
 }
 
-export function get(service: Service, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+/** Whatever listens: a process of ours, or an app in this one. */
+type Addressed = { url: string | undefined };
+
+export function get(service: Addressed, path: string, headers: Record<string, string> = {}): Promise<Answer> {
   return call(`${service.url}${path}`, { headers });
 }
 
 /** Sends one webhook; `body` as it is when it is text or bytes. */
 export function post(
-  service: Service,
+  service: Addressed,
   body: unknown,
   { headers = {}, path = '/webhooks/x-payment' }: { headers?: Record<string, string>; path?: string } = {},
 ): Promise<Answer> {
@@ -149,7 +152,12 @@ export async function twice(request: () => Promise<Answer>): Promise<[Answer, An
   return [await request(), await request()];
 }
 
-/** An `x-payment` body; each call a new transaction unless told otherwise. */
-export function webhook(fields: Partial<Record<'txId' | 'action' | 'amount' | 'note', unknown>> = {}) {
-  return { txId: randomUUID(), action: 'NEW', amount: 1_250, note: 'order', ...fields };
+type WebhookBody = { txId: string; action: string; amount: number; note: string };
+
+/** An `x-payment` body; each call a new transaction unless told otherwise. Takes wrong values too. */
+export function webhook<Fields extends Record<string, unknown> = Record<never, never>>(
+  fields?: Fields,
+): Omit<WebhookBody, keyof Fields> & Fields {
+  const body: WebhookBody = { txId: randomUUID(), action: 'NEW', amount: 1_250, note: 'order' };
+  return Object.assign(body, fields);
 }

@@ -85,7 +85,8 @@ async function fetchBy({ name, way, context }) {
     renameSync(binary, path);
     return { path, version: checked.version, from: 'cache' };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    // A command that was interrupted may still be writing.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

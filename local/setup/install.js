@@ -70,15 +70,22 @@ function isInstalledFrom(root) {
   const isSame = (/** @type {string} */ path) =>
     installed[path]?.version === wanted[path]?.version &&
     installed[path]?.integrity === wanted[path]?.integrity &&
-    installed[path]?.resolved === wanted[path]?.resolved;
+    // Our lock file leaves out where a registry's packages came from.
+    (wanted[path]?.resolved ?? installed[path]?.resolved) === installed[path]?.resolved;
   return (
     Object.keys(installed).every((path) => path in wanted && isSame(path)) &&
     // The optional ones for other machines are in our lock file and not installed.
-    Object.keys(wanted).every((path) => path === '' || path in installed || wanted[path]?.optional === true)
+    Object.keys(wanted).every((path) => path === '' || path in installed || isOptional(wanted[path]))
   );
 }
 
-/** @typedef {Record<string, { version?: string, integrity?: string, resolved?: string, optional?: boolean }>} Packages */
+/** @typedef {{ version?: string, integrity?: string, resolved?: string, optional?: boolean, devOptional?: boolean }} Package */
+/** @typedef {Record<string, Package>} Packages */
+
+/** @param {Package | undefined} entry */
+function isOptional(entry) {
+  return entry?.optional === true || entry?.devOptional === true;
+}
 
 /** @param {string} text @returns {Packages | undefined} */
 function packagesOf(text) {

@@ -29,8 +29,8 @@ export type Stack = {
   mongoUri: string;
   /** Resolves when both services are ready; rejects with the reason, and then `stop` is still due. */
   start(): Promise<void>;
-  /** At any time, in order: the services, then the servers. */
-  stop(): Promise<void>;
+  /** At any time, in order: the services, then the servers. Quiet after a failure, whose reason is to stand alone. */
+  stop(options?: { quiet?: boolean }): Promise<void>;
 };
 
 const READY_WITHIN_MS = 60_000;
@@ -58,11 +58,12 @@ export function createStack(options: StackOptions): Stack {
     if (!stopping) await Promise.all(services.map((service) => service.start()));
   }
 
-  async function stop(): Promise<void> {
+  async function stop({ quiet = false } = {}): Promise<void> {
+    const say = quiet ? () => {} : options.say;
     stopping = true;
-    options.say('Stopping the services.');
+    say('Stopping the services.');
     await Promise.all(services.map((service) => service.stop()));
-    if (servers.length > 0) options.say('Stopping the servers.');
+    if (servers.length > 0) say('Stopping the servers.');
     await Promise.all(servers.map((server) => server.stop()));
   }
 

@@ -43,7 +43,7 @@ async function runUntilStopped({ config, stack, stopAsked, startedAt }: RunOptio
     await stopAsked;
   }
   if (typeof first === 'object') {
-    await stack.stop();
+    await stack.stop({ quiet: true });
     throw first.error;
   }
   await stack.stop();

@@ -1,6 +1,6 @@
-import type { Log } from '@paystream/runtime';
+import { describeError, type Log, pause } from '@paystream/runtime';
 import { connect, Events, type NatsConnection, type Status } from 'nats';
-import { atMost, pause } from './waiting.ts';
+import { atMost } from './waiting.ts';
 
 export interface BrokerState {
   up: boolean;
@@ -64,7 +64,7 @@ export function connectBroker(options: BrokerOptions): BrokerConnection {
       try {
         connection = await open(options);
       } catch (error) {
-        change({ up: false, detail: describe(error) });
+        change({ up: false, detail: describeError(error) });
         await pause(reconnectEveryMs, closing.signal);
         continue;
       }
@@ -73,7 +73,7 @@ export function connectBroker(options: BrokerOptions): BrokerConnection {
       change({ up: true, detail: `connected to ${connection.getServer()}` });
       void follow(connection, { change, log });
       const error = await connection.closed();
-      change({ up: false, detail: error ? describe(error) : 'closed' });
+      change({ up: false, detail: error ? describeError(error) : 'closed' });
     }
   };
   const running = run();
@@ -168,8 +168,4 @@ function waitUntilUp(broker: BrokerConnection, signal: AbortSignal): Promise<Nat
     if (signal.aborted) abort();
     else look();
   });
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import type { Log } from '@paystream/runtime';
+import { describeError, type Log } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { verdicts } from './delivery.ts';
@@ -60,7 +60,7 @@ export async function pullUntilStopped(intake: Intake): Promise<void> {
       while (isIn('paused') || (isIn('pulling') && isFull())) await intake.changed.next();
     } catch (error) {
       if (isIn('stopped')) return;
-      report(intake, { pulling: false, detail: describe(error) });
+      report(intake, { pulling: false, detail: describeError(error) });
       await intake.changed.next(lookAgainMs);
     }
   }
@@ -159,8 +159,4 @@ function report(intake: Intake, { pulling, detail }: { pulling: boolean; detail:
   // Waiting on purpose is no reason to worry anybody.
   const level = pulling || intake.mode !== 'pulling' ? 'info' : 'warn';
   intake.log[level]({ detail }, pulling ? 'consumer.pulling' : 'consumer.waiting');
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

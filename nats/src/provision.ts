@@ -168,10 +168,16 @@ const onlyConsumer = `see who reads it (nats consumer ls ${paymentStreamName}) a
 const refusals: ReadonlyMap<number, string> = new Map([
   [10023, room],
   [10047, room],
-  [10052, `set DUPLICATE_WINDOW to no more than the 7 days of the stream, then: ${createCommand}`],
+  [
+    10052,
+    `change what it names (DUPLICATE_WINDOW is at most the 7 days of the stream), then: ${createCommand}`,
+  ],
   // Its stream was refused a moment ago.
   [10059, createCommand],
-  [10065, `see which stream has its subjects (nats stream ls --all) and remove it, then: ${createCommand}`],
+  [
+    10065,
+    `see which stream has its subjects (nats stream ls --subject 'payments.*', or 'dead-letters.payments.*') and remove it, then: ${createCommand}`,
+  ],
   [10074, `set STREAM_REPLICAS=1, or run a cluster of three nats-servers, then: ${createCommand}`],
   [10099, onlyConsumer],
   [10100, onlyConsumer],

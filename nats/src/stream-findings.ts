@@ -26,7 +26,7 @@ export function compareStream(
       severity: 'warning' as const,
       setting: 'allow-atomic',
       problem: 'is off: this server could publish batches atomically',
-      mend: applyCommand,
+      mend: edit(wanted, '--allow-batch'),
     },
   ];
   return findingsOf(`stream ${wanted.name}`, checks);

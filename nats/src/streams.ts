@@ -77,7 +77,6 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
   };
   return [
     {
-      ...shared,
       name: paymentStreamName,
       description:
         'Paystream: payment events waiting to be applied by payment-service. Work queue: an applied event leaves it. ' +
@@ -87,9 +86,9 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
       max_age: nanos(outageBudgetMs),
       max_bytes: options.maxBytes,
       max_msg_size: messageBytesMax,
+      ...shared,
     },
     {
-      ...shared,
       name: deadLetterStreamName,
       description:
         'Paystream: messages that cannot be applied, with their bytes and the reason. See nats/README.md.',
@@ -100,6 +99,7 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
       // Of both the broker sets the room aside at once, so a small disk needs only the one setting lowered.
       max_bytes: Math.floor(options.maxBytes / 2),
       max_msg_size: deadLetterBytesMax,
+      ...shared,
     },
   ];
 }

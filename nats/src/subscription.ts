@@ -1,4 +1,4 @@
-import type { Log } from '@paystream/runtime';
+import { describeError, type Log } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { publishDeadLetter } from './dead-letter.ts';
@@ -136,6 +136,6 @@ async function refusalOf(work: Promise<void>): Promise<string | undefined> {
     await work;
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return describeError(error);
   }
 }

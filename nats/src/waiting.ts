@@ -1,3 +1,5 @@
+import { pause } from '@paystream/runtime';
+
 /** Wakes whoever waits at the time it rings; nobody is woken by an earlier ring. */
 export interface Bell {
   ring(): void;
@@ -22,20 +24,6 @@ export function createBell(): Bell {
         waiting.add(wake);
       }),
   };
-}
-
-/** Resolves after the time, or at once when the signal is aborted. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-  });
 }
 
 /** Waits for the work, but no longer than the time: its value, else `undefined`. */

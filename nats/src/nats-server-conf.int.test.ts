@@ -1,0 +1,230 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { freePort, resolveServer } from '@paystream/local';
+import { connect, type NatsConnection } from 'nats';
+import { type BrokerConnection, connectBroker } from './connection.ts';
+import { isSafe, provision } from './provision.ts';
+import { createPublisher } from './publisher.ts';
+import { createSubscription } from './subscription.ts';
+import { runProvision } from './testing/command.ts';
+import { eventOf, log, until, up } from './testing/fixture.ts';
+
+const shipped = fileURLToPath(new URL('../nats-server.conf', import.meta.url));
+const passwords = {
+  NATS_GATEWAY_PASSWORD: 'p4a1f00e5',
+  NATS_PAYMENTS_PASSWORD: 'p0b2',
+  NATS_PROVISION_PASSWORD: 'p9c3',
+  NATS_OPERATOR_PASSWORD: 'pd4',
+};
+const folder = mkdtempSync(join(tmpdir(), 'paystream-conf-'));
+const joined: { close(): Promise<void> }[] = [];
+let server: ChildProcess;
+let uri: string;
+
+/** The shipped file, word for word but for the folder, which no test may write to. */
+function startShipped(env: Record<string, string>, ports: { client: number; monitor: number }) {
+  const file = join(folder, 'nats-server.conf');
+  writeFileSync(file, readFileSync(shipped, 'utf8').replace('"/data"', JSON.stringify(join(folder, 'data'))));
+  const addresses = ['-a', '127.0.0.1', '-p', String(ports.client), '-m', String(ports.monitor)];
+  return spawn(resolveServer('nats-server'), ['-c', file, ...addresses], { env, stdio: 'pipe' });
+}
+
+let monitor: number;
+beforeAll(async () => {
+  const client = await freePort();
+  monitor = await freePort();
+  server = startShipped(passwords, { client, monitor });
+  uri = `nats://127.0.0.1:${client}`;
+  await until(() =>
+    fetch(`http://127.0.0.1:${monitor}/healthz`)
+      .then(({ ok }) => ok)
+      .catch(() => false),
+  );
+});
+afterAll(async () => {
+  await Promise.all(joined.map((connection) => connection.close()));
+  const exited = new Promise((resolve) => server.once('exit', resolve));
+  server.kill();
+  await exited;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function as(user: string, name: string): BrokerConnection {
+  const password = passwords[`NATS_${user.toUpperCase()}_PASSWORD` as keyof typeof passwords];
+  const connection = connectBroker({ uri, name, user, password, log });
+  joined.push(connection);
+  return connection;
+}
+
+async function operator(): Promise<NatsConnection> {
+  const connection = await connect({
+    servers: uri,
+    user: 'operator',
+    pass: passwords.NATS_OPERATOR_PASSWORD,
+  });
+  joined.push(connection);
+  return connection;
+}
+
+const stateOf = async (stream: string) =>
+  (await (await operator()).jetstreamManager()).streams.info(stream).then(({ state }) => state.messages);
+const refused = (work: Promise<unknown>) => expect(work).rejects.toThrow(/permissions violation/i);
+
+/** With plain publishes the broker's refusal comes as a status of the connection. */
+async function isRefusedToPublish(connection: NatsConnection, subject: string): Promise<boolean> {
+  const statuses = connection.status();
+  connection.publish(subject, '{}');
+  await connection.flush();
+  for await (const { permissionContext } of statuses) {
+    if (permissionContext?.subject === subject) return true;
+  }
+  return false;
+}
+
+test('nothing is allowed without a user, or with a wrong password', async () => {
+  await expect(connect({ servers: uri })).rejects.toThrow(/authorization violation/i);
+  await expect(connect({ servers: uri, user: 'gateway', pass: 'wrong' })).rejects.toThrow(/authorization/i);
+});
+
+test('the server does not start without the passwords', async () => {
+  const { NATS_OPERATOR_PASSWORD: _left, ...rest } = passwords;
+  const child = startShipped(rest, { client: await freePort(), monitor: await freePort() });
+  let said = '';
+  child.stderr?.on('data', (piece) => {
+    said += piece;
+  });
+
+  const code = await new Promise((resolve) => child.once('close', resolve));
+
+  expect(code).not.toBe(0);
+  expect(said).toContain('NATS_OPERATOR_PASSWORD');
+});
+
+test('every acknowledgement is on disk, and the monitoring page says so', async () => {
+  const jsz = await (await fetch(`http://127.0.0.1:${monitor}/jsz?config=true`)).json();
+
+  expect(jsz).toMatchObject({ config: { sync_always: true, max_storage: 10 * 1_024 ** 3 } });
+});
+
+test('the user provision makes everything with npm run provision', async () => {
+  const env = { NATS_URI: uri, NATS_USER: 'provision', NATS_PASSWORD: passwords.NATS_PROVISION_PASSWORD };
+
+  const first = await runProvision([], env);
+  const short = await runProvision([], { ...env, DUPLICATE_WINDOW: '20m' });
+  const mended = await runProvision(['--apply'], { ...env, DUPLICATE_WINDOW: '20m' });
+
+  expect(first).toMatchObject({ code: 0, err: '' });
+  expect(short.out).toContain('duplicate-window is 600 s');
+  expect(mended.out).toContain('stream payment: changed duplicate-window');
+});
+
+describe('the user gateway', () => {
+  test('publishes events, hears the word of the broker, and compares the settings', async () => {
+    const broker = as('gateway', 'third-party-gateway');
+    const connection = await up(broker);
+
+    const outcome = await createPublisher({ broker }).publish(eventOf());
+    const report = await provision(connection, { mode: 'check' });
+
+    expect(outcome).toMatchObject({ status: 'stored', sequence: 1 });
+    expect([isSafe(report), report.findings]).toEqual([true, []]);
+  });
+
+  test('cannot read events, change the broker or publish elsewhere', async () => {
+    const connection = await up(as('gateway', 'third-party-gateway'));
+    const manager = await connection.jetstreamManager({ checkAPI: false });
+
+    for (const subject of [
+      'dead-letters.payments.new',
+      'orders.new',
+      '$JS.API.CONSUMER.MSG.NEXT.payment.payment-consumer',
+      '$JS.API.CONSUMER.CREATE.payment.mine',
+      '$JS.ACK.payment.payment-consumer.1.1.1.1.0',
+    ]) {
+      expect(await isRefusedToPublish(connection, subject)).toBe(true);
+    }
+    await refused(manager.streams.getMessage('payment', { seq: 1 }));
+    await refused(manager.streams.purge('payment'));
+    await refused(manager.streams.delete('payment'));
+    await refused(provision(connection, { mode: 'apply', streams: longerWindow }));
+    const heard = connection.subscribe('payments.*');
+    await connection.flush();
+    await expect(readAll(heard)).rejects.toThrow(/permissions violation/i);
+  });
+
+  test('cannot hear the replies of the others', async () => {
+    const connection = await up(as('gateway', 'third-party-gateway'));
+    const heard = connection.subscribe('_INBOX_payment-service.>');
+    await connection.flush();
+
+    await expect(readAll(heard)).rejects.toThrow(/permissions violation/i);
+  });
+});
+
+describe('the user payments', () => {
+  test('pulls, acknowledges, gives back, writes dead letters, and compares the settings', async () => {
+    await createPublisher({ broker: await joinedGateway() }).publish(eventOf());
+    const broker = as('payments', 'payment-service');
+    const subscription = createSubscription({ broker, log });
+    void subscription.run();
+
+    const taken = await until(async () => {
+      const deliveries = await subscription.take(1);
+      return deliveries[0];
+    });
+    expect(await subscription.settle(taken, { kind: 'ack' })).toBe('acked');
+    const [second] = await subscription.take(1);
+    if (second === undefined) throw new Error('there was no second message');
+    expect(await subscription.settle(second, { kind: 'release' })).toBe('retry-later');
+    const [again] = await subscription.take(1);
+    if (again === undefined) throw new Error('it did not come again');
+    const letter = { kind: 'dead-letter', reason: 'not-json', detail: 'a test' } as const;
+    expect(await subscription.settle(again, letter)).toBe('dead-lettered');
+    await until(async () => (await stateOf('payment')) === 0);
+    expect(await stateOf('payment-dead-letters')).toBe(1);
+    await subscription.stop();
+    const report = await provision(await up(broker), { mode: 'check' });
+    expect([isSafe(report), report.findings]).toEqual([true, []]);
+  });
+
+  test('cannot make up events, change the broker or read the dead letters', async () => {
+    const connection = await up(as('payments', 'payment-service'));
+    const manager = await connection.jetstreamManager({ checkAPI: false });
+
+    for (const subject of ['payments.new', 'orders.new', '$JS.API.CONSUMER.CREATE.payment.mine']) {
+      expect(await isRefusedToPublish(connection, subject)).toBe(true);
+    }
+    await refused(manager.streams.getMessage('payment-dead-letters', { seq: 1 }));
+    await refused(manager.streams.delete('payment'));
+    await refused(manager.consumers.delete('payment', 'payment-consumer'));
+  });
+});
+
+test('the user operator looks at the streams, publishes by hand and removes what is settled', async () => {
+  const connection = await operator();
+  const manager = await connection.jetstreamManager();
+
+  await connection.jetstream().publish('payments.new', 'by hand');
+  const [letter] = await Promise.all([manager.streams.getMessage('payment-dead-letters', { seq: 1 })]);
+  await manager.streams.deleteMessage('payment-dead-letters', letter.seq);
+
+  expect(letter.header.get('Paystream-Reason')).toBe('not-json');
+  expect(await stateOf('payment-dead-letters')).toBe(0);
+});
+
+// Longer than what the stream has, so that there is something to change.
+const longerWindow = { duplicateWindowMs: 3_600_000, replicas: 1, maxBytes: 2_147_483_648 };
+
+async function joinedGateway(): Promise<BrokerConnection> {
+  const broker = as('gateway', 'third-party-gateway');
+  await up(broker);
+  return broker;
+}
+
+async function readAll(messages: AsyncIterable<unknown>): Promise<void> {
+  for await (const _message of messages) throw new Error('a message was heard');
+}

@@ -1,0 +1,117 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+import { RetentionPolicy } from 'nats';
+import { definitionFiles } from './definitions.ts';
+import { mendedStream } from './mend.ts';
+import { actions, subjectOf } from './messages.ts';
+import { consumerDefinitions, deadLetterSubject, streamDefaults, streamDefinitions } from './streams.ts';
+import { covers } from './subjects.ts';
+
+const folder = fileURLToPath(new URL('..', import.meta.url));
+
+describe('the JSON definitions', () => {
+  test('are what streams.ts says; to write them anew: npm run provision -- --definitions nats', () => {
+    const written = definitionFiles().map(({ name }) => ({
+      name,
+      text: readFileSync(join(folder, name), 'utf8'),
+    }));
+
+    expect(written).toEqual(definitionFiles());
+  });
+
+  test('are all of them', () => {
+    const found = readdirSync(folder).filter((name) => /\.(stream|consumer)\.json$/.test(name));
+
+    expect(found.sort()).toEqual(
+      definitionFiles()
+        .map(({ name }) => name)
+        .sort(),
+    );
+  });
+});
+
+describe('the streams', () => {
+  const streams = streamDefinitions();
+
+  test('never throw a message away to make room, and never keep one in memory only', () => {
+    for (const stream of streams) expect(stream).toMatchObject({ discard: 'new', storage: 'file' });
+  });
+
+  test('take the subject of every action, each on one stream only', () => {
+    for (const action of actions) {
+      const takers = streams.filter(({ subjects }) =>
+        subjects.some((pattern) => covers(pattern, subjectOf(action))),
+      );
+      expect(takers.map(({ name }) => name)).toEqual(['payment']);
+    }
+  });
+
+  test('have a work queue that keeps a message for seven days', () => {
+    const queue = streams.find(({ retention }) => retention === RetentionPolicy.Workqueue);
+
+    expect(queue).toMatchObject({ name: 'payment', max_age: 7 * 86_400 * 1e9 });
+  });
+
+  test('have room among the dead letters for any message of the queue and the reason', () => {
+    const [queue, deadLetters] = streams;
+
+    expect(deadLetters?.max_msg_size).toBeGreaterThan((queue?.max_msg_size ?? 0) + 16_384);
+  });
+
+  test('follow the settings', () => {
+    const [queue, deadLetters] = streamDefinitions({ duplicateWindowMs: 1_000, replicas: 3, maxBytes: 100 });
+
+    expect(queue).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 100 });
+    expect(deadLetters).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 50 });
+  });
+});
+
+test('the consumer hands a message out until it is settled', () => {
+  expect(consumerDefinitions()).toEqual([
+    expect.objectContaining({ max_deliver: -1, ack_policy: 'explicit', deliver_policy: 'all' }),
+  ]);
+});
+
+test('a dead letter goes to a subject that is not made from input', () => {
+  const known = new Set(actions.map(subjectOf));
+
+  expect(deadLetterSubject('payments.new', known)).toBe('dead-letters.payments.new');
+  expect(deadLetterSubject('payments.any thing', known)).toBe('dead-letters.payments.unknown');
+});
+
+test.each([
+  ['payments.*', 'payments.*', true],
+  ['payments.>', 'payments.*', true],
+  ['>', 'payments.*', true],
+  ['*.*', 'payments.*', true],
+  ['*', 'payments.*', false],
+  ['payments.new', 'payments.*', false],
+  ['payments.*', 'payments.>', false],
+  ['payments.*.*', 'payments.*', false],
+  ['payments.*', 'payments.new', true],
+  ['payments.>', 'payments', false],
+  ['orders.*', 'payments.*', false],
+])('the subject %s covers %s: %s', (pattern, subject, expected) => {
+  expect(covers(pattern, subject)).toBe(expected);
+});
+
+describe('mending a stream', () => {
+  const [wanted] = streamDefinitions(streamDefaults);
+  const found = (changes: object) =>
+    ({ ...wanted, max_msgs_per_subject: -1, ...changes }) as Parameters<typeof mendedStream>[1];
+
+  test('keeps what the operator has made larger', () => {
+    const larger = { max_age: 0, max_bytes: 1e12, num_replicas: 3, duplicate_window: 3_600e9, max_msgs: 7 };
+
+    expect(mendedStream(wanted ?? {}, found(larger))).toMatchObject(larger);
+  });
+
+  test('keeps subjects of others, and a wider pattern of ours', () => {
+    const subjectsOf = (...subjects: string[]) => mendedStream(wanted ?? {}, found({ subjects })).subjects;
+
+    expect(subjectsOf('payments.>')).toEqual(['payments.>']);
+    expect(subjectsOf('orders.*', 'payments.new')).toEqual(['payments.*', 'orders.*']);
+  });
+});
