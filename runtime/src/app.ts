@@ -39,7 +39,9 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Expr
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
+  app.enable('case sensitive routing');
   app.use(requestLine(log));
+  app.use(needHost);
 
   app.get('/', (_req, res) => void res.type('text/plain').send('OK'));
   app.get('/healthz', (_req, res) => void res.json({ status: 'alive' }));
@@ -53,6 +55,7 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Expr
     });
   });
   app.get('/openapi.json', (_req, res) => void res.json(openapi));
+  app.all(['/', '/healthz', '/readyz', '/openapi.json'], onlyMethods('GET', 'HEAD'));
   mountPages(app);
   routes(app);
 
@@ -89,12 +92,14 @@ function requestLine(log: Log): RequestHandler {
     res.setHeader('x-content-type-options', 'nosniff');
     const path = req.path;
     res.on('close', () => {
-      const level = quietPaths.has(path) ? 'debug' : 'info';
       const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
+      // A client that went away was told nothing, whatever the handler meant to say.
+      const answer = res.headersSent ? { status: res.statusCode } : {};
       const aborted = res.writableFinished ? {} : { aborted: true };
-      const status = res.statusCode;
+      const failed = res.headersSent && res.statusCode >= 500;
+      const level = quietPaths.has(path) ? 'debug' : failed ? 'warn' : 'info';
       log[level](
-        { ...res.locals, method: req.method, path: path.slice(0, 200), status, durationMs, ...aborted },
+        { ...res.locals, method: req.method, path: path.slice(0, 200), ...answer, durationMs, ...aborted },
         'request.answered',
       );
     });
@@ -102,29 +107,66 @@ function requestLine(log: Log): RequestHandler {
   };
 }
 
+const needHost: RequestHandler = (req, _res, next) => {
+  const missing = req.headers.host === undefined && req.httpVersion !== '1.0';
+  next(missing ? new Problem('malformed-request', 'The request names no host.') : undefined);
+};
+
 /** The one place where an error becomes an answer. What the code did not decide is a 500 without detail. */
 function toProblem(log: Log): ErrorRequestHandler {
   return (error: unknown, _req: Request, res: Response, _next) => {
     const requestId = String(res.locals.requestId ?? 'none');
     const problem = error instanceof Problem ? error : fromUnknown(error);
     if (problem.code === 'internal-error') log.error({ requestId, err: error }, 'request.failed');
-    addToLine(res, { code: problem.code });
+    if (!res.headersSent) addToLine(res, { code: problem.code, problem: printable(problem.message) });
     sendProblem(res, problem, requestId);
   };
 }
 
-/** Express itself refuses a path that is not valid percent-encoding. */
+/** Names of fields that a sender chose stand in a problem's words: none may end the line or fill the disk. */
+function printable(text: string): string {
+  return text.slice(0, 300).replaceAll(/[^ -~]/g, '?');
+}
+
+/** Express itself refuses a path that is not valid percent-encoding, and conditions on a file that do not hold. */
 function fromUnknown(error: unknown): Problem {
-  const status = error instanceof Error && 'status' in error ? error.status : undefined;
+  const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
   if (status === 400) return new Problem('malformed-request', 'The address cannot be decoded.');
+  if (status > 400 && status < 500)
+    return new Problem('malformed-request', 'A header of the request cannot be met.');
   return new Problem('internal-error', `${STATUS_CODES[500]}. The request id finds it in the log.`);
 }
+
+// What the page loads; the package's other files are source maps, other builds, and its version.
+const pageFiles: ReadonlySet<string> = new Set([
+  '/',
+  '/index.html',
+  '/index.css',
+  '/swagger-ui.css',
+  '/swagger-ui-bundle.js',
+  '/swagger-ui-standalone-preset.js',
+  '/favicon-16x16.png',
+  '/favicon-32x32.png',
+]);
+
+// Nothing from elsewhere: without internet nothing is missing, and nobody outside learns that the page was opened.
+const pagePolicy =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+const pageStart = `window.onload = () => { window.ui = SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui',
+  deepLinking: true, validatorUrl: null, presets: [SwaggerUIBundle.presets.apis] }); };`;
 
 /** A readable page of the API from a package on disk: it works without internet. */
 function mountPages(app: Express): void {
   const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
-  const start = `window.onload = () => { window.ui = SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui',
-  deepLinking: true, presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset], layout: 'StandaloneLayout' }); };`;
-  app.get('/api-docs/swagger-initializer.js', (_req, res) => void res.type('text/javascript').send(start));
-  app.use('/api-docs', express.static(folder, { index: 'index.html' }));
+  const files = express.static(folder, { acceptRanges: false });
+  app.get(
+    '/api-docs/swagger-initializer.js',
+    (_req, res) => void res.type('text/javascript').send(pageStart),
+  );
+  app.use('/api-docs', (req, res, next) => {
+    if (!pageFiles.has(req.path)) return next();
+    if (req.path === '/' || req.path === '/index.html') res.set('content-security-policy', pagePolicy);
+    files(req, res, next);
+  });
 }

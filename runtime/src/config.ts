@@ -31,13 +31,14 @@ export function parseConfig<Shape extends z.ZodRawShape>(
   return Object.freeze(parsed.data);
 }
 
-/** A whole number in a range, for ports, limits and times. */
+/** A whole number in a range, for ports, limits and times, written in digits and nothing else. */
 export function integerSetting({ min, max, fallback }: { min: number; max: number; fallback: number }) {
-  return z.coerce
-    .number(`must be a whole number`)
-    .int('must be a whole number')
-    .min(min)
-    .max(max)
+  const inWords = `must be a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, inWords)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, inWords)
     .default(fallback);
 }
 

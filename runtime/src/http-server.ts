@@ -1,29 +1,42 @@
 import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Problem, type ProblemCode, problemBody, problems } from './problems.ts';
+import { type Connections, trackConnections } from './connections.ts';
+import { Problem, type ProblemCode, problemBody, problems, sendProblem } from './problems.ts';
 
 export interface HttpServer {
   /** The port it listens on: the one asked for, or the free one that was found for 0. */
   port: number;
-  /** Takes no new connection, lets the requests in hand finish for at most `withinMs`, then cuts them. */
+  /** Soon takes no new connection, lets the requests in hand finish for at most `withinMs`, then cuts them. */
   close(withinMs: number): Promise<void>;
 }
 
+export interface ListenOptions {
+  port: number;
+  host: string;
+  /** How long the headers of a request may take to arrive. */
+  headersTimeoutMs?: number;
+  /** How long a whole request may take to arrive. */
+  requestTimeoutMs?: number;
+}
+
 // A webhook is small and its sender close to a network: who needs longer is broken or holds the line on purpose.
-const headersTimeoutMs = 5_000;
-const requestTimeoutMs = 10_000;
+const defaultTimeouts = { headersTimeoutMs: 5_000, requestTimeoutMs: 10_000 };
 // Node looks at the two above only this often; its default of 30 s would make them worth nothing.
 const connectionsCheckEveryMs = 500;
 // Longer than the idle time of the usual load balancers (60 s), so that they and not we close an idle line.
 const keepAliveTimeoutMs = 65_000;
 const connectionsMax = 5_000;
+// The kernel holds connections that we have not seen yet, and resets them when we stop listening.
+const stillAcceptMs = 250;
+// A request that is on its way when we stop still gets its answer; a connection on which nobody speaks is cut.
+const quietGraceMs = 1_000;
+// After the last word to a client that was refused; without it the client may see a reset and no answer.
+const lingerMs = 1_000;
 
 /** Listens, or rejects with the reason (the port is taken, the address is not ours). */
-export function listen(
-  handler: RequestListener,
-  { port, host }: { port: number; host: string },
-): Promise<HttpServer> {
+export function listen(handler: RequestListener, options: ListenOptions): Promise<HttpServer> {
+  const { port, host, headersTimeoutMs, requestTimeoutMs } = { ...defaultTimeouts, ...options };
   const server = createServer(
     {
       headersTimeout: headersTimeoutMs,
@@ -31,16 +44,21 @@ export function listen(
       connectionsCheckingInterval: connectionsCheckEveryMs,
       keepAliveTimeout: keepAliveTimeoutMs,
       maxHeaderSize: 16_384,
+      // The app refuses it in our own words; Node would answer without any.
+      requireHostHeader: false,
     },
     handler,
   );
   server.maxConnections = connectionsMax;
-  server.on('clientError', answerClientError);
+  const connections = trackConnections(server);
+  server.on('clientError', (error, socket) => refuse(error, socket, connections));
+  // An expectation that is not known may be ignored (RFC 9110, 10.1.1); Node would answer without a word.
+  server.on('checkExpectation', handler);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
       server.off('error', reject);
-      resolve({ port: boundPort(server), close: (withinMs) => close(server, withinMs) });
+      resolve({ port: boundPort(server), close: (withinMs) => close(server, connections, withinMs) });
     });
   });
 }
@@ -50,16 +68,17 @@ function boundPort(server: Server): number {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-function close(server: Server, withinMs: number): Promise<void> {
+function close(server: Server, connections: Connections, withinMs: number): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => server.closeAllConnections(), withinMs);
-    // A kept-alive connection is idle only once its last answer is out, so one look is not enough.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
-    server.close(() => {
+    const quiet = setTimeout(() => connections.dropQuiet(), quietGraceMs);
+    const closed = () => {
       clearTimeout(cut);
-      clearInterval(sweep);
+      clearTimeout(quiet);
       resolve();
-    });
+    };
+    connections.endAfterAnswer();
+    setTimeout(() => server.close(closed), Math.min(stillAcceptMs, withinMs));
   });
 }
 
@@ -68,17 +87,32 @@ const clientErrors: Readonly<Record<string, ProblemCode>> = {
   HPE_HEADER_OVERFLOW: 'headers-too-large',
 };
 
-/** What Node could not parse never reaches a handler; it is answered with the same kind of document. */
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+/** What Node could not parse, or waited for in vain, is answered with the same kind of document. */
+function refuse(error: NodeJS.ErrnoException, socket: Duplex, connections: Connections): void {
+  const inHand = connections.inHand(socket);
+  const last = inHand.at(-1);
+  const code = clientErrors[error.code ?? ''] ?? 'malformed-request';
+  const problem = new Problem(code, `${problems[code].title}.`, { headers: { connection: 'close' } });
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
-    return;
+  } else if (last === undefined) {
+    writeProblem(socket, problem);
+  } else if (last.req.complete) {
+    // What cannot be read stands behind whole requests, and those get their own answers first.
+    last.res.once('close', () => socket.destroy());
+  } else if (last.res.headersSent) {
+    socket.destroy();
+  } else {
+    sendProblem(last.res, problem, String(last.res.getHeader('x-request-id') ?? 'none'));
   }
-  const code = clientErrors[error.code ?? ''] ?? 'malformed-request';
-  const { status, title } = problems[code];
-  const body = JSON.stringify(problemBody(new Problem(code, `${title}.`), 'none'));
+}
+
+function writeProblem(socket: Duplex, problem: Problem): void {
+  const { status } = problems[problem.code];
+  const body = JSON.stringify(problemBody(problem, 'none'));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ncontent-type: application/problem+json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
+  setTimeout(() => socket.destroy(), lingerMs).unref();
 }

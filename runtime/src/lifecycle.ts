@@ -23,7 +23,8 @@ export function stopOnSignal({ log, stop }: { log: Log; stop: () => Promise<void
   fail: (error: unknown) => void;
 } {
   let stopping = false;
-  const leave = async (code: number) => {
+  let code = 0;
+  const leave = async () => {
     if (stopping) return;
     stopping = true;
     const late = setTimeout(() => {
@@ -42,12 +43,14 @@ export function stopOnSignal({ log, stop }: { log: Log; stop: () => Promise<void
   };
   const fail = (error: unknown) => {
     log.fatal({ err: error }, 'service.failed');
-    void leave(1);
+    // Also when it happens on the way out: the supervisor must hear of it.
+    code = 1;
+    void leave();
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       log.info({ signal }, 'service.stopping');
-      void leave(0);
+      void leave();
     });
   }
   process.on('uncaughtException', fail);

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi';
-import { type ProblemCode, problems } from './problems.ts';
+import { type ProblemCode, problemCodes, problems } from './problems.ts';
 
 /** Every error answer of both services (RFC 9457). */
 export const problemSchema = z
   .strictObject({
     type: z.string().meta({ description: 'urn:paystream:problem:<code>' }),
     title: z.string(),
-    status: z.int(),
+    status: z.int().min(400).max(599),
     detail: z.string().meta({ description: 'What is wrong with this request, in words.' }),
-    code: z.string(),
+    code: z.enum(problemCodes),
     requestId: z.string().meta({ description: 'Finds the request in the log.' }),
     message: z.string().meta({ description: 'The same as detail.' }),
     errors: z.array(z.strictObject({ field: z.string(), message: z.string() })).optional(),
@@ -37,11 +37,18 @@ export function problemResponses(...codes: ProblemCode[]): ZodOpenApiResponsesOb
       String(status),
       {
         description: same.map((code) => `${code}: ${problems[code].title}.`).join(' '),
+        ...(retryLater.has(status) ? { headers: retryAfter } : {}),
         content: { 'application/problem+json': { schema: problemSchema } },
       },
     ]),
   );
 }
+
+// What is refused for want of room or of a server may be sent again.
+const retryLater: ReadonlySet<number> = new Set([429, 503]);
+const retryAfter = z.object({
+  'retry-after': z.string().regex(/^\d+$/).meta({ description: 'Seconds to wait before sending again.' }),
+});
 
 const readinessContent = { 'application/json': { schema: readinessSchema } };
 

@@ -18,10 +18,10 @@ export const problems = {
   'internal-error': { status: 500, title: 'Something went wrong here' },
   'broker-unavailable': { status: 503, title: 'The event cannot be stored now' },
   'database-unavailable': { status: 503, title: 'The record cannot be read now' },
-  'shutting-down': { status: 503, title: 'The service is stopping' },
 } as const;
 
 export type ProblemCode = keyof typeof problems;
+export const problemCodes = Object.keys(problems) as ProblemCode[];
 
 export interface FieldError {
   field: string;
@@ -70,9 +70,12 @@ export function problemBody(problem: Problem, requestId: string) {
   };
 }
 
-/** Answers with the problem document; does nothing when an answer has begun already. */
+/** Answers with the problem document; an answer that has begun already is cut, so that nobody takes it for whole. */
 export function sendProblem(res: ServerResponse, problem: Problem, requestId: string): void {
-  if (res.headersSent) return;
+  if (res.headersSent) {
+    if (!res.writableEnded) res.destroy();
+    return;
+  }
   const body = JSON.stringify(problemBody(problem, requestId));
   res.writeHead(problems[problem.code].status, {
     'content-type': 'application/problem+json',

@@ -45,7 +45,7 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
 function answer(res: Response, outcome: PublishOutcome, traceparent: string): void {
   addToLine(res, { traceparent, outcome: outcome.status });
   if (outcome.status === 'unavailable') {
-    addToLine(res, { reason: outcome.reason, detail: outcome.detail });
+    addToLine(res, { reason: outcome.reason, detail: outcome.detail.slice(0, 300) });
     throw unavailable(reasons[outcome.reason], outcome.retryAfterS);
   }
   const { id, sequence, duplicate } = outcome;
@@ -103,10 +103,10 @@ async function readBody(req: IncomingMessage): Promise<Uint8Array> {
   } catch (error) {
     const type = error instanceof Error && 'type' in error ? error.type : undefined;
     if (type === 'entity.too.large') {
-      // The rest of the body is not read, so the connection cannot be used again.
-      throw new Problem('body-too-large', `The body must have at most ${bodyBytesMax} bytes.`, {
-        headers: { connection: 'close' },
-      });
+      // The rest is thrown away as it comes, for as long as a request may take: who is cut off in the middle of
+      // sending does not see the answer.
+      req.resume();
+      throw new Problem('body-too-large', `The body must have at most ${bodyBytesMax} bytes.`);
     }
     throw new Problem('malformed-request', 'The body ended before it was complete.');
   }

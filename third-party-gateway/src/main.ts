@@ -1,5 +1,12 @@
 import { connectBroker, createPublisher, durabilityOf, watchBroker } from '@paystream/nats';
-import { configOrExit, createLog, listen, type Readiness, stopOnSignal } from '@paystream/runtime';
+import {
+  configOrExit,
+  createLog,
+  listen,
+  type PartState,
+  type Readiness,
+  stopOnSignal,
+} from '@paystream/runtime';
 import type { Adapter } from './adapters/adapter.ts';
 import { xPayment } from './adapters/x-payment.ts';
 import { createGateway } from './app.ts';
@@ -34,15 +41,23 @@ const check = watchBroker({
 });
 
 const readiness = (): Readiness => {
-  const { ok, detail, report } = check.state();
-  const broken = broker.state();
-  const brokerPart = broken.up ? { ok, detail } : { ok: false, detail: broken.detail };
+  const { ok, report } = check.state();
+  const part = brokerPart({ up: broker.state().up, ok, looked: report !== undefined });
   return {
-    ready: brokerPart.ok && !stopping,
-    parts: { broker: brokerPart, ...(stopping ? { service: { ok: false, detail: 'stopping' } } : {}) },
+    ready: part.ok && !stopping,
+    parts: { broker: part, ...(stopping ? { service: { ok: false, detail: 'stopping' } } : {}) },
     durability: durabilityOf({ sync: config.BROKER_SYNC, replicas: report?.replicas }),
   };
 };
+
+// Third parties reach this address: which server it is, where it stands and how to mend it is for the log.
+function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: boolean }): PartState {
+  if (!up) return { ok: false, detail: 'the broker cannot be reached; the log says why' };
+  if (!looked) return { ok: false, detail: 'the settings of the broker were not compared yet' };
+  if (!ok)
+    return { ok: false, detail: 'the settings of the broker are not as they must be; the log names them' };
+  return { ok: true, detail: 'connected, and set as it must be' };
+}
 
 const app = createGateway({
   log,
@@ -53,12 +68,16 @@ const app = createGateway({
   closedBecause: () =>
     check.state().report === undefined ? 'The service is starting; send it again.' : undefined,
 });
-const server = await listen(app, { port: config.PORT, host: config.HOST });
-log.info({ host: config.HOST, port: server.port, sources: [...sources.keys()] }, 'service.listening');
+const listening = listen(app, { port: config.PORT, host: config.HOST });
+listening.then(({ port }) => {
+  log.info({ host: config.HOST, port, sources: [...sources.keys()] }, 'service.listening');
+}, fail);
 
 async function stop(): Promise<void> {
   stopping = true;
-  await server.close(6_000);
+  const server = await listening.catch(() => undefined);
+  // Longer than the broker's word may take, and short enough for what comes after it.
+  await server?.close(6_000);
   check.stop();
   await broker.close();
 }

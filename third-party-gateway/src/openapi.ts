@@ -49,7 +49,6 @@ export const openapi: object = createDocument({
           ...problemResponses(
             'malformed-request',
             'invalid-event',
-            'unknown-source',
             'request-timeout',
             'body-too-large',
             'unsupported-media-type',

@@ -7,7 +7,12 @@ import type { Adapter } from './adapter.ts';
 /** The body of an `x-payment` webhook: exactly these four fields. */
 export const xPaymentBodySchema = z
   .strictObject({
-    txId: uuidSchema.meta({ description: 'The transaction; letter case does not matter.', format: 'uuid' }),
+    txId: uuidSchema.meta({
+      description: 'The transaction; letter case does not matter.',
+      format: 'uuid',
+      // Said again, since a JSON Schema pattern cannot ignore letter case.
+      pattern: '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$',
+    }),
     action: z.enum(['NEW', 'DRAFT', 'UPDATE', 'APPROVED']),
     amount: amountFrom(1).meta({ description: 'Minor units (cents).' }),
     note: noteSchema.meta({ description: 'Free text, may be empty.' }),
@@ -36,7 +41,8 @@ export const xPayment: Adapter = {
       errors.push(...parsed.error.issues.flatMap((issue) => toFieldErrors(issue, json.value)));
     const eventId = eventIdSchema.optional().safeParse(headers[webhookIdHeader]);
     if (!eventId.success) {
-      errors.push({ field: webhookIdHeader, message: 'must be 1 to 255 printable ASCII characters' });
+      const message = 'must stand once, with 1 to 255 printable ASCII characters and no spaces';
+      errors.push({ field: webhookIdHeader, message });
     }
     if (!parsed.success || !eventId.success) return { kind: 'invalid', errors };
 
@@ -45,18 +51,29 @@ export const xPayment: Adapter = {
   },
 };
 
+// Who sends more than this many wrong names has other worries than to read them all.
+const unknownFieldsMax = 50;
+
 /** One line per field, in words for the sender. */
 function toFieldErrors(issue: z.core.$ZodIssue, value: unknown): FieldError[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ field: key.slice(0, 64), message: 'is not a known field' }));
-  }
+  if (issue.code === 'unrecognized_keys') return unknownFields(issue.keys);
   const [field] = issue.path;
   if (field === undefined) return [{ field: 'body', message: 'must be a JSON object' }];
   const given = typeof value === 'object' && value !== null && Object.hasOwn(value, field);
-  if (!given) return [{ field: String(field), message: 'is required' }];
-  return [{ field: String(field), message: messages[issue.code] ?? issue.message }];
+  return [{ field: String(field), message: given ? inWords(issue) : 'is required' }];
 }
 
-const messages: Partial<Record<z.core.$ZodIssue['code'], string>> = {
-  invalid_value: 'must be one of NEW, DRAFT, UPDATE, APPROVED',
-};
+function unknownFields(keys: readonly string[]): FieldError[] {
+  const errors = keys
+    .slice(0, unknownFieldsMax)
+    .map((key) => ({ field: key.slice(0, 64), message: 'is not a known field' }));
+  const more = keys.length - errors.length;
+  if (more > 0) errors.push({ field: 'body', message: `has ${more} more fields that are not known` });
+  return errors;
+}
+
+function inWords(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_value') return 'must be one of NEW, DRAFT, UPDATE, APPROVED';
+  if (issue.code === 'invalid_type' && issue.expected === 'string') return 'must be a string';
+  return issue.message;
+}

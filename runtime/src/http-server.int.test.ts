@@ -1,0 +1,162 @@
+import type { RequestListener } from 'node:http';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { eventually } from '../../test/harness.ts';
+import { type HttpServer, type ListenOptions, listen } from './http-server.ts';
+import { isRefused, openRaw, parseAnswer, type RawConnection, sendRaw } from './testing/raw-http.ts';
+
+const opened: HttpServer[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((server) => server.close(0)));
+});
+
+async function start(handler: RequestListener, options: Partial<ListenOptions> = {}): Promise<HttpServer> {
+  const server = await listen(handler, { port: 0, host: '127.0.0.1', ...options });
+  opened.push(server);
+  return server;
+}
+
+const request = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n';
+const ok: RequestListener = (_req, res) => void res.end('ok');
+
+/** Answers when the test says so. */
+function heldBack() {
+  const waiting: (() => void)[] = [];
+  const handler: RequestListener = (_req, res) => void waiting.push(() => res.end('late'));
+  return { handler, waiting };
+}
+
+function ask(port: number): RawConnection {
+  const connection = openRaw(port);
+  connection.write(request);
+  return connection;
+}
+
+describe('listen', () => {
+  test('rejects when the port is taken, and leaves the other one alone', async () => {
+    const { port } = await start(ok);
+
+    await expect(start(ok, { port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+
+    expect((await fetch(`http://127.0.0.1:${port}`)).status).toBe(200);
+  });
+
+  test('rejects an address that is not ours', async () => {
+    await expect(start(ok, { host: '192.0.2.1' })).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
+  });
+});
+
+describe('close', () => {
+  test('lets what is in hand finish, and takes nothing new', async () => {
+    const { handler, waiting } = heldBack();
+    const server = await start(handler);
+    const inHand = ask(server.port);
+    await eventually(() => waiting.length, { until: (count) => count === 1 });
+
+    const closing = server.close(5_000);
+    await eventually(() => isRefused(server.port), { until: (refused) => refused });
+    waiting[0]?.();
+    const answer = parseAnswer(await inHand.closed);
+    await closing;
+
+    expect([answer.status, answer.text, answer.headers.get('connection')]).toEqual([200, 'late', 'close']);
+  });
+
+  test('answers the connections that the kernel took and we had not seen yet', async () => {
+    const server = await start(ok);
+    const connections = Array.from({ length: 50 }, () => ask(server.port));
+
+    await server.close(5_000);
+
+    const answers = await Promise.all(
+      connections.map(async ({ closed }) => parseAnswer(await closed).status),
+    );
+    expect(answers).toEqual(answers.map(() => 200));
+  });
+
+  test('does not wait for connections on which nobody speaks', async () => {
+    const server = await start(ok);
+    const silent = openRaw(server.port);
+    const halfway = openRaw(server.port);
+    halfway.write('GET / HTTP/1.1\r\n');
+    const kept = ask(server.port);
+    await eventually(kept.received, { until: (text) => text.endsWith('ok') });
+
+    const startedAt = performance.now();
+    await server.close(5_000);
+    await Promise.all([silent.closed, halfway.closed, kept.closed]);
+
+    expect(performance.now() - startedAt).toBeLessThan(2_500);
+  });
+
+  test('does not wait for a client that goes on asking on its connection', async () => {
+    const server = await start(ok);
+    const busy = ask(server.port);
+    let asked = 1;
+    const goOn = setInterval(() => {
+      asked += 1;
+      busy.write(request);
+    }, 1);
+    await eventually(busy.received, { until: (text) => text.includes('ok') });
+
+    const startedAt = performance.now();
+    await server.close(5_000);
+    const received = await busy.closed;
+    clearInterval(goOn);
+
+    expect(performance.now() - startedAt).toBeLessThan(2_500);
+    expect(received).toMatch(/connection: close/i);
+    expect(asked).toBeGreaterThan(1);
+  });
+
+  test('cuts what does not finish in time', async () => {
+    const { handler, waiting } = heldBack();
+    const server = await start(handler);
+    const stuck = ask(server.port);
+    await eventually(() => waiting.length, { until: (count) => count === 1 });
+
+    const startedAt = performance.now();
+    await server.close(400);
+
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(await stuck.closed).toBe('');
+  });
+});
+
+describe('what is not HTTP', () => {
+  test('gets a problem document, and its connection is closed though it stays open on the other side', async () => {
+    const server = await start(ok);
+
+    const answer = await sendRaw(server.port, 'NONSENSE\r\n\r\n');
+
+    expect(answer.status).toBe(400);
+    expect(answer.json).toMatchObject({ code: 'malformed-request', requestId: 'none' });
+  });
+
+  test('waits behind the answers to the good requests before it', async () => {
+    const { handler, waiting } = heldBack();
+    const server = await start(handler);
+    const connection = openRaw(server.port);
+    connection.write(`${request}${request}NONSENSE\r\n\r\n`);
+    await eventually(() => waiting.length, { until: (count) => count === 2 });
+
+    for (const answer of waiting) answer();
+    const received = await connection.closed;
+
+    expect(received.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2);
+    expect(received).not.toContain('400');
+  });
+
+  test('in the middle of an answer ends it, so that nobody takes it for whole', async () => {
+    const server = await start((_req, res) => {
+      res.writeHead(200, { 'content-length': 100 });
+      res.write('half');
+    });
+    const connection = openRaw(server.port);
+    connection.write('POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n');
+    await eventually(connection.received, { until: (text) => text.endsWith('half') });
+
+    connection.write('NONSENSE\r\n');
+
+    expect((await connection.closed).endsWith('half')).toBe(true);
+  });
+});

@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createOpenapiCheck } from '../../runtime/src/testing/openapi-check.ts';
+import { sendRaw } from '../../runtime/src/testing/raw-http.ts';
+import { eventually, webhook } from '../../test/harness.ts';
+import { openapi } from './openapi.ts';
+import { startTestGateway, type TestGateway } from './testing/start-gateway.ts';
+
+const check = createOpenapiCheck(openapi);
+
+let gateway: TestGateway;
+let breakPublisher = false;
+beforeAll(async () => {
+  gateway = await startTestGateway({
+    timeouts: { headersTimeoutMs: 200, requestTimeoutMs: 200 },
+    publisher: (real) => ({
+      publish: (event, trace) => {
+        if (breakPublisher) throw new TypeError('secret of the driver at 10.0.0.3:4222');
+        return real.publish(event, trace);
+      },
+    }),
+  });
+});
+afterAll(() => gateway.close());
+
+async function send(path: string, init: RequestInit = {}) {
+  const answer = await fetch(`${gateway.url}${path}`, init);
+  return { status: answer.status, headers: answer.headers, text: await answer.text() };
+}
+
+const json = { 'content-type': 'application/json' };
+const sendWebhook = (body: unknown, headers: Record<string, string> = json) =>
+  send('/webhooks/x-payment', { method: 'POST', headers, body: JSON.stringify(body) });
+
+describe('the OpenAPI document', () => {
+  test('is what the service serves, and follows the rules of OpenAPI 3.1', async () => {
+    const { status, text } = await send('/openapi.json');
+
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(openapi)));
+    expect(check.faults()).toEqual([]);
+  });
+
+  test('gives examples that are answered 200 with what it promises, each of them twice', async () => {
+    const examples = check.examples();
+
+    expect(new Set(examples.map((example) => example.template))).toEqual(
+      new Set(Object.keys(pathsOf(openapi))),
+    );
+    for (const { method, template, path, headers, body } of [...examples, ...examples]) {
+      const answer = await send(path, { method, headers, ...(body === undefined ? {} : { body }) });
+
+      expect([path, answer.status]).toEqual([path, 200]);
+      expect(check.compare({ method, template, ...answer })).toEqual([]);
+    }
+  });
+
+  test('promises nothing but what can be made to happen, and every answer is as promised', async () => {
+    const happened: string[] = [];
+    for (const [promise, make] of Object.entries(ways)) {
+      const [method = '', template = '', status] = promise.split(' ');
+      const answer = await make();
+
+      expect([promise, answer.status]).toEqual([promise, Number(status)]);
+      expect([promise, check.compare({ method, template, ...answer })]).toEqual([promise, []]);
+      happened.push(promise);
+    }
+
+    expect(happened.toSorted()).toEqual(check.promised().toSorted());
+  });
+
+  test('takes the bodies that the service takes, by its schema', () => {
+    const schema = { method: 'post', template: '/webhooks/x-payment' };
+
+    for (const body of [
+      webhook(),
+      webhook({ txId: webhook().txId.toUpperCase() }),
+      webhook({ note: '😀'.repeat(1_000) }),
+    ]) {
+      expect(check.requestFaults({ ...schema, body })).toEqual([]);
+    }
+    for (const body of [
+      webhook({ amount: 0 }),
+      webhook({ note: 'n'.repeat(1_001) }),
+      { ...webhook(), more: 1 },
+      [],
+    ]) {
+      expect(check.requestFaults({ ...schema, body })).not.toEqual([]);
+    }
+  });
+});
+
+const ways: Record<string, () => ReturnType<typeof send>> = {
+  'post /webhooks/x-payment 200': () => sendWebhook(webhook()),
+  'post /webhooks/x-payment 400': () => sendWebhook({ amount: 0 }),
+  'post /webhooks/x-payment 408': () =>
+    sendRaw(
+      gateway.port,
+      'POST /webhooks/x-payment HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
+    ),
+  'post /webhooks/x-payment 413': () => sendWebhook({ note: 'n'.repeat(262_144) }),
+  'post /webhooks/x-payment 415': () => sendWebhook(webhook(), { 'content-type': 'text/plain' }),
+  'post /webhooks/x-payment 500': async () => {
+    breakPublisher = true;
+    const answer = await sendWebhook(webhook());
+    breakPublisher = false;
+    expect(answer.text).not.toMatch(/secret|TypeError|10\.0\.0\.3|\.ts/);
+    return answer;
+  },
+  'get / 200': () => send('/'),
+  'get /healthz 200': () => send('/healthz'),
+  'get /readyz 200': () => send('/readyz'),
+  // The last ones, since the broker does not come back.
+  'get /readyz 503': async () => {
+    await gateway.broker().stop();
+    await eventually(() => gateway.connection.state().up, { until: (up) => !up });
+    return send('/readyz');
+  },
+  'post /webhooks/x-payment 503': () => sendWebhook(webhook()),
+};
+
+const pathsOf = (document: object) =>
+  'paths' in document && document.paths instanceof Object ? document.paths : {};

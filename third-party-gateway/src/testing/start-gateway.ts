@@ -1,0 +1,115 @@
+import { type NatsServer, resolveServers, startNatsServer } from '@paystream/local';
+import {
+  type BrokerConnection,
+  connectBroker,
+  createPublisher,
+  type Publisher,
+  provision,
+  subjectOf,
+} from '@paystream/nats';
+import { type HttpServer, type ListenOptions, listen } from '@paystream/runtime';
+import { pino } from 'pino';
+import { eventually, throwAwayFolder } from '../../../test/harness.ts';
+import { xPayment } from '../adapters/x-payment.ts';
+import { createGateway } from '../app.ts';
+
+/** A message as it lies in the stream. */
+export interface StoredMessage {
+  subject: string;
+  sequence: number;
+  // biome-ignore lint/suspicious/noExplicitAny: the payload is what the test asserts
+  event: any;
+  header(name: string): string | undefined;
+}
+
+export interface TestGateway {
+  url: string;
+  port: number;
+  /** The broker as it runs now. */
+  broker(): NatsServer;
+  /** Starts it again after a stop, with its data and its port. */
+  startBroker(): Promise<void>;
+  connection: BrokerConnection;
+  /** The lines that the gateway has logged for a request, parsed; waits for the first. */
+  linesOf(requestId: string): Promise<Record<string, unknown>[]>;
+  /** How many messages the stream holds. */
+  stored(): Promise<number>;
+  message(sequence: number): Promise<StoredMessage>;
+  close(): Promise<void>;
+}
+
+export interface TestGatewayOptions {
+  /** Stands before the real one. */
+  publisher?: (real: Publisher) => Publisher;
+  closedBecause?: () => string | undefined;
+  /** In the place of the promised times, so that a test need not wait for them. */
+  timeouts?: Pick<ListenOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
+}
+
+/** The gateway in this process, on a broker of its own that holds the streams. */
+export async function startTestGateway({
+  publisher,
+  closedBecause = () => undefined,
+  timeouts,
+}: TestGatewayOptions = {}): Promise<TestGateway> {
+  const folder = throwAwayFolder('gateway');
+  const binary = resolveServers().natsServer;
+  let broker = await startNatsServer({ binary, storeDir: folder.path });
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) });
+  const connection = connectBroker({ uri: broker.uri, name: 'gateway', log });
+  await provision(await connection.whenUp(AbortSignal.timeout(10_000)), { mode: 'create' });
+
+  const real = createPublisher({ broker: connection });
+  const app = createGateway({
+    log,
+    readiness: () => ({
+      ready: connection.state().up,
+      parts: { broker: { ok: connection.state().up, detail: '' } },
+    }),
+    sources: new Map([['x-payment', xPayment]]),
+    publisher: publisher === undefined ? real : publisher(real),
+    closedBecause,
+  });
+  const server: HttpServer = await listen(app, { port: 0, host: '127.0.0.1', ...timeouts });
+
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    port: server.port,
+    broker: () => broker,
+    startBroker: async () => {
+      broker = await startNatsServer({ binary, storeDir: folder.path, port: broker.port });
+    },
+    connection,
+    linesOf: (requestId) =>
+      eventually(() => lines.filter((line) => line.requestId === requestId), {
+        until: (seen) => seen.length > 0,
+      }),
+    stored: async () => {
+      const { manager, stream } = await paymentStream(connection);
+      return (await manager.streams.info(stream)).state.messages;
+    },
+    message: async (sequence) => {
+      const { manager, stream } = await paymentStream(connection);
+      const found = await manager.streams.getMessage(stream, { seq: sequence });
+      return {
+        subject: found.subject,
+        sequence: found.seq,
+        event: found.json(),
+        header: (name) => found.header.get(name) || undefined,
+      };
+    },
+    close: async () => {
+      await server.close(1_000);
+      await connection.close();
+      await broker.stop();
+      folder.remove();
+    },
+  };
+}
+
+async function paymentStream(connection: BrokerConnection) {
+  const client = await connection.whenUp(AbortSignal.timeout(10_000));
+  const manager = await client.jetstreamManager();
+  return { manager, stream: await manager.streams.find(subjectOf('NEW')) };
+}
