@@ -23,39 +23,43 @@ export interface Consumer {
   state(): PartState;
 }
 
+const away = 'the database is away';
 const lookAgainMs = { first: 250, longest: 5_000 };
 
 /** Pulls messages, applies each exactly once, and acknowledges what is known to be in the database. */
 export function createConsumer({ subscription, store, log, now, batchMax = 500 }: ConsumerOptions): Consumer {
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
+  let databaseAway = false;
+  // Grows with every failure in a row, and not only while nothing answers: a database can answer and take no write.
+  let lookAgainInMs = lookAgainMs.first;
 
   const consumeOnce = async () => {
     const deliveries = await subscription.take(batchMax);
-    if (deliveries.length === 0) return 0;
     const inHand = deliveries.map(read);
     const readable = inHand.filter((item) => item.kind === 'event');
+    let outcomes: RecordOutcome[];
     try {
-      const outcomes = await recordEvents(
+      outcomes = await recordEvents(
         { store, now },
         readable.map(({ event }) => event),
       );
-      await Promise.all([
-        ...readable.map(({ delivery, event }, index) =>
-          settle(delivery, outcomes[index] ?? noOutcome, event),
-        ),
-        ...inHand
-          .filter((item) => item.kind === 'unreadable')
-          .map((item) => settle(item.delivery, item, undefined)),
-      ]);
-      return deliveries.length;
     } catch (error) {
       await Promise.all(deliveries.map((delivery) => subscription.settle(delivery, { kind: 'release' })));
       if (!(error instanceof StoreUnavailable)) throw error;
-      subscription.pause('the database is away');
+      databaseAway = true;
+      subscription.pause(away);
       log.warn({ count: deliveries.length, cause: describeError(error.cause) }, 'messages.released');
       return 0;
     }
+    await Promise.all([
+      ...readable.map(({ delivery, event }, index) => settle(delivery, outcomes[index] ?? noOutcome, event)),
+      ...inHand
+        .filter((item) => item.kind === 'unreadable')
+        .map((item) => settle(item.delivery, item, undefined)),
+    ]);
+    if (readable.length > 0) lookAgainInMs = lookAgainMs.first;
+    return deliveries.length;
   };
 
   const settle = async (delivery: Delivery, outcome: Outcome, event: IncomingEvent | undefined) => {
@@ -79,21 +83,22 @@ export function createConsumer({ subscription, store, log, now, batchMax = 500 }
   const run = async () => {
     while (!stopping.signal.aborted) {
       await consumeOnce();
-      if (!store.state().ok || !subscription.state().pulling) await untilStoreAnswers();
+      if (databaseAway) await untilDatabaseAnswers();
+      // Somebody else may have paused it as well.
+      await subscription.whenResumed();
     }
   };
 
-  /** Resolves at once when nothing is wrong with the database. */
-  const untilStoreAnswers = async () => {
-    let waitMs = lookAgainMs.first;
-    while (!stopping.signal.aborted) {
+  const untilDatabaseAnswers = async () => {
+    while (databaseAway && !stopping.signal.aborted) {
+      await pause(lookAgainInMs, stopping.signal);
+      lookAgainInMs = Math.min(lookAgainInMs * 2, lookAgainMs.longest);
       try {
         await store.ping();
-        subscription.resume();
-        return;
-      } catch {
-        await pause(waitMs, stopping.signal);
-        waitMs = Math.min(waitMs * 2, lookAgainMs.longest);
+        databaseAway = false;
+        subscription.resume(away);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
       }
     }
   };
@@ -111,7 +116,7 @@ export function createConsumer({ subscription, store, log, now, batchMax = 500 }
     state: () => {
       const { pulling, detail, deadLettersTaken } = subscription.state();
       if (!deadLettersTaken)
-        return { ok: false, detail: 'payment-dead-letters takes no message; look at its size limit' };
+        return { ok: false, detail: 'the stream of dead letters takes no message; look at its size limit' };
       return { ok: pulling, detail };
     },
   };

@@ -1,18 +1,20 @@
 import { connectBroker, createSubscription, durabilityOf, watchBroker } from '@paystream/nats';
-import { configOrExit, createLog, listen, type Readiness, stopOnSignal } from '@paystream/runtime';
+import { configOrExit, createLog, listen, pause, type Readiness, stopOnSignal } from '@paystream/runtime';
 import { createPaymentApp } from './app.ts';
 import { readConfig } from './config.ts';
 import { createConsumer } from './consumer.ts';
 import { createMongoStore } from './store-mongo.ts';
 
 const name = 'payment-service';
+// Half of the time that a stop may take: the other half is for giving back what could not be finished.
+const finishWithinMs = 5_000;
 
 const config = configOrExit(name, readConfig);
 const log = createLog({ name, level: config.LOG_LEVEL });
 const stopping = new AbortController();
 const { fail } = stopOnSignal({ log, stop: () => stop() });
 
-const store = createMongoStore({ uri: config.MONGO_URI });
+const store = configOrExit(name, () => createMongoStore({ uri: config.MONGO_URI, log }));
 const broker = connectBroker({
   uri: config.NATS_URI,
   name,
@@ -57,8 +59,8 @@ const readiness = (): Readiness => {
 };
 
 const app = createPaymentApp({ log, readiness, store, stopping: stopping.signal });
-const server = await listen(app, { port: config.PORT, host: config.HOST });
-log.info({ host: config.HOST, port: server.port }, 'service.listening');
+const listening = listen(app, { port: config.PORT, host: config.HOST });
+listening.then(({ port }) => log.info({ host: config.HOST, port }, 'service.listening')).catch(fail);
 
 // No message is taken before the indexes stand that make its effect exactly once.
 async function consume(): Promise<void> {
@@ -72,8 +74,12 @@ consume().catch(fail);
 
 async function stop(): Promise<void> {
   stopping.abort();
-  await Promise.all([server.close(6_000), consumer.stop()]);
+  const inHand = consumer.stop();
+  const closed = listening.then((server) => server.close(finishWithinMs)).catch(() => undefined);
+  await Promise.race([Promise.all([inHand, closed]), pause(finishWithinMs)]);
+  // Whatever still waits for a database that stands still fails now, and its messages are given back.
+  await store.close();
+  await inHand;
   check.stop();
   await broker.close();
-  await store.close();
 }

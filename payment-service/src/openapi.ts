@@ -35,7 +35,10 @@ export const openapi: object = createDocument({
           }),
           query: transactionQuerySchema,
           header: z.object({
-            'if-none-match': z.string().optional().meta({ description: 'The ETag of an earlier answer.' }),
+            'if-none-match': z
+              .string()
+              .optional()
+              .meta({ description: 'The ETag of an earlier answer.', example: '"1"' }),
           }),
         },
         responses: {

@@ -1,5 +1,11 @@
 import { describeError } from '@paystream/runtime';
-import { decideRecord, type IncomingEvent, type RecordChange, type RecordDecision } from './domain/record.ts';
+import {
+  decideRecord,
+  type IncomingEvent,
+  type RecordChange,
+  type RecordDecision,
+  type TransactionRecord,
+} from './domain/record.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 
 export type RecordOutcome = RecordDecision | { kind: 'retry'; detail: string };
@@ -54,13 +60,15 @@ async function recordTogether(
     const records = await store.readRecords([...open.keys()]);
     const planned: Planned[] = [];
     for (const [txId, group] of open) {
-      const { decisions, change } = decideRecord(records.get(txId), group);
+      const record = records.get(txId);
+      const { decisions, change } = decideRecord(record, group);
       if (change !== undefined) planned.push({ group, decisions, change });
       else {
-        settle(group, decisions);
+        settle(group, round === 1 ? decisions : ownWritesAsApplied({ record, group, decisions }));
         open.delete(txId);
       }
     }
+    if (planned.length === 0) break;
     const { complete, refused } = await store.writeChanges(
       planned.map(({ change }) => change),
       now(),
@@ -79,6 +87,24 @@ async function recordTogether(
     }
   }
   return events.map((event) => outcomes.get(event) ?? notSettled);
+}
+
+interface Found {
+  record: TransactionRecord | undefined;
+  group: readonly IncomingEvent[];
+  decisions: readonly RecordDecision[];
+}
+
+/** What an earlier round wrote is found as a duplicate; no other attempt has its sequence and number of deliveries. */
+function ownWritesAsApplied({ record, group, decisions }: Found): RecordDecision[] {
+  const attempt = (event: { eventId: string; sequence: number; deliveries: number }) =>
+    `${event.sequence} ${event.deliveries} ${event.eventId}`;
+  const written = new Set(record?.actionHistory.map(attempt));
+  return decisions.map((decision, index) => {
+    const event = group[index];
+    const isOurs = decision.kind === 'duplicate' && event !== undefined && written.has(attempt(event));
+    return isOurs ? { kind: 'applied' } : decision;
+  });
 }
 
 function outcomeAt(outcomes: readonly RecordOutcome[], index: number): RecordOutcome {

@@ -1,5 +1,6 @@
 import { actions } from '@paystream/nats';
 import { z } from 'zod';
+import type { ZodOpenApiOverrideMetaContext } from 'zod-openapi';
 import type { AnomalyCode, Status } from './domain/transaction.ts';
 
 /** The words that a transaction can be in, best known first (DESIGN: the first that holds). */
@@ -26,39 +27,65 @@ const anomalyCodes = [
   'amount-overflow',
 ] as const satisfies readonly AnomalyCode[];
 
-const waitMax = 30;
-const limitMax = 100;
+interface Count {
+  description: string;
+  min: number;
+  max: number;
+  fallback: number;
+  example: number;
+}
 
-const count = (name: string, max: number) =>
+/** A whole number in a query: text on its way, an integer to whoever reads the document. */
+const count = ({ description, min, max, fallback, example }: Count) =>
   z
     .string()
-    .regex(/^\d{1,3}$/, `must be a whole number from 0 to ${max}`)
+    .regex(/^\d{1,3}$/, `must be a whole number from ${min} to ${max}`)
     .transform(Number)
-    .refine((value) => value <= max, `must be at most ${max}`)
-    .meta({ description: name });
+    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`)
+    .default(fallback)
+    .meta({
+      description,
+      example,
+      override: ({ jsonSchema }: ZodOpenApiOverrideMetaContext) => {
+        delete jsonSchema.pattern;
+        Object.assign(jsonSchema, { type: 'integer', minimum: min, maximum: max, default: fallback });
+      },
+    });
 
 export const transactionQuerySchema = z.strictObject({
-  wait: count('Seconds to wait for the transaction to exist or to change from If-None-Match.', waitMax)
-    .default(0)
-    .meta({ override: { type: 'integer', minimum: 0, maximum: waitMax, default: 0 } }),
+  wait: count({
+    description: 'Seconds to wait for the transaction to exist or to change from If-None-Match.',
+    ...{ min: 0, max: 30, fallback: 0, example: 1 },
+  }),
 });
 
 const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-01-31T12:00:00Z' });
 
 export const listQuerySchema = z.strictObject({
-  status: z.enum(statuses, `must be one of ${statuses.join(', ')}`).optional(),
+  status: z
+    .enum(statuses, `must be one of ${statuses.join(', ')}`)
+    .optional()
+    .meta({ example: 'approved' }),
   source: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a lower-case name')
-    .optional(),
-  action: z.enum(actions, `must be one of ${actions.join(', ')}`).optional(),
-  from: time.optional().meta({ description: 'Created at this time or later.' }),
-  to: time.optional().meta({ description: 'Created before this time.' }),
-  limit: count('Transactions on a page.', limitMax)
-    .refine((value) => value >= 1, 'must be at least 1')
-    .default(20)
-    .meta({ override: { type: 'integer', minimum: 1, maximum: limitMax, default: 20 } }),
-  cursor: z.string().max(200).optional().meta({ description: 'The nextCursor of the page before.' }),
+    .optional()
+    .meta({ example: 'x-payment' }),
+  action: z
+    .enum(actions, `must be one of ${actions.join(', ')}`)
+    .optional()
+    .meta({ example: 'APPROVED' }),
+  from: time
+    .optional()
+    .meta({ description: 'Created at this time or later.', example: '2026-01-31T00:00:00Z' }),
+  to: time
+    .optional()
+    .meta({ description: 'Created before this time.', example: '2026-01-31T01:00:00+01:00' }),
+  limit: count({ description: 'Transactions on a page.', min: 1, max: 100, fallback: 20, example: 20 }),
+  cursor: z.string().max(200).optional().meta({
+    description: 'The nextCursor of the page before.',
+    example: 'MTc2OTgxNzYwMDAwMC42OTdkNDQ4MGExYjJjM2Q0ZTVmNjA3MTg',
+  }),
 });
 
 const minor = z.int().min(0).max(Number.MAX_SAFE_INTEGER).meta({ description: 'Minor units.' });

@@ -99,6 +99,8 @@ export function toOperation(
       update: {
         $push: push,
         $set: derived,
+        // A later fact can put an earlier one out of effect, and its currency with it.
+        ...(currency === undefined ? { $unset: { currency: '' } } : {}),
         $inc: { version: 1 },
       },
     },

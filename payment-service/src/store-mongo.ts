@@ -1,54 +1,34 @@
-import { describeError, pause } from '@paystream/runtime';
-import mongoose, { type Connection, type Model, type mongo } from 'mongoose';
+import { type Log, pause } from '@paystream/runtime';
+import mongoose, { type Model, type mongo } from 'mongoose';
 import type { RecordChange } from './domain/record.ts';
 import { type ListFilter, StoreUnavailable, type TransactionStore, type Written } from './store.ts';
+import { createMongoLink, isOutage, isOutageCode } from './store-mongo-connection.ts';
 import { type TransactionDocument, toOperation, transactionSchema } from './store-mongo-schema.ts';
 
-// Short enough that an outage is seen within a second or two, long enough for an election's usual pause.
-const serverSelectionTimeoutMs = 2_000;
-const socketTimeoutMs = 10_000;
 const connectEveryMs = 500;
 const duplicateKey = 11_000;
 
 const summaryFields = { actionHistory: 0, conflicts: 0, relayed: 0, schema: 0 } as const;
 
-/** The record in MongoDB. */
-export function createMongoStore({ uri }: { uri: string }): TransactionStore {
-  const connection = mongoose.createConnection();
-  const transactions = connection.model<TransactionDocument>('Transaction', transactionSchema);
-  let detail = 'not connected yet';
-  let prepared = false;
-
-  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      const result = await work();
-      if (prepared) detail = 'connected';
-      return result;
-    } catch (error) {
-      if (!isOutage(error)) throw error;
-      detail = describeError(error);
-      throw new StoreUnavailable('the database is away', { cause: error });
-    }
-  };
+/** The record in MongoDB. Throws a ConfigError when the address cannot be understood. */
+export function createMongoStore({ uri, log }: { uri: string; log: Log }): TransactionStore {
+  const link = createMongoLink({ uri, log });
+  const transactions = link.connection.model<TransactionDocument>('Transaction', transactionSchema);
 
   return {
     prepare: async (signal) => {
-      while (!prepared && !signal.aborted) {
+      while (!signal.aborted) {
         try {
-          await open(connection, uri);
-          await requireReplicaSet(connection);
-          await transactions.createCollection();
-          await transactions.createIndexes();
-          prepared = true;
-          detail = 'connected';
-        } catch (error) {
-          detail = describeError(error);
+          await link.open(async () => transactions.createIndexes());
+          return;
+        } catch {
+          // The link has said why.
           await pause(connectEveryMs, signal);
         }
       }
     },
-    ping: () => guarded(async () => void (await requireReplicaSet(connection))),
-    state: () => ({ ok: prepared && detail === 'connected' && connection.readyState === 1, detail }),
+    ping: () => guarded(link.requirePrimary, () => true),
+    state: link.state,
     readRecords: (txIds) =>
       guarded(async () => {
         const found = await transactions
@@ -68,33 +48,19 @@ export function createMongoStore({ uri }: { uri: string }): TransactionStore {
         return found?.version;
       }),
     listTransactions: (filter) => guarded(() => listTransactions(transactions, filter)),
-    close: async () => {
-      await connection.close();
-    },
+    close: link.close,
   };
 }
 
-async function open(connection: Connection, uri: string): Promise<void> {
-  if (connection.readyState === 1) return;
-  await connection.openUri(uri, {
-    serverSelectionTimeoutMS: serverSelectionTimeoutMs,
-    socketTimeoutMS: socketTimeoutMs,
-    heartbeatFrequencyMS: 2_000,
-    maxPoolSize: 20,
-    appName: 'payment-service',
-    // An acknowledged write is journaled by a majority, and nothing is read that could still be rolled back.
-    writeConcern: { w: 'majority', j: true },
-    readConcern: { level: 'majority' },
-    readPreference: 'primary',
-  });
-}
-
-/** On a standalone mongod a write is not retried and an acknowledged one can be lost. */
-async function requireReplicaSet(connection: Connection): Promise<void> {
-  const hello = await connection.db?.admin().command({ hello: 1 });
-  if (hello === undefined) throw new mongoose.mongo.MongoNotConnectedError('not connected');
-  if (hello.setName === undefined && hello.msg !== 'isdbgrid') {
-    throw new Error('MongoDB must run as a replica set (of one node at least); see README');
+async function guarded<T>(
+  work: () => Promise<T>,
+  isAway: (error: unknown) => boolean = isOutage,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isAway(error)) throw error;
+    throw new StoreUnavailable('the database is away', { cause: error });
   }
 }
 
@@ -112,12 +78,14 @@ async function writeChanges(
     return { complete: insertedCount + matchedCount === changes.length, refused: nothingRefused };
   } catch (error) {
     if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
-    if (error.result.getWriteConcernError() !== undefined) throw error;
     const writeErrors = [error.writeErrors].flat();
+    // Only where every failure is told one by one is the outcome of the others known.
+    if (writeErrors.length === 0 || error.result.getWriteConcernError() !== undefined) throw error;
     const refused = new Map<string, string>();
     for (const { index, code, errmsg } of writeErrors) {
       const change = changes[index];
-      if (code !== duplicateKey && change !== undefined) refused.set(change.txId, errmsg ?? `code ${code}`);
+      const isAboutChange = code !== duplicateKey && !isOutageCode(code);
+      if (isAboutChange && change !== undefined) refused.set(change.txId, errmsg ?? `code ${code}`);
     }
     return { complete: false, refused };
   }
@@ -148,20 +116,3 @@ async function listTransactions(
     found.length > limit && last ? { createdAt: last.createdAt, id: last._id.toHexString() } : undefined;
   return { items, next };
 }
-
-/** Whether the error says that the database is away or that the outcome is unknown, and nothing about the change. */
-function isOutage(error: unknown): boolean {
-  if (error instanceof mongoose.mongo.MongoBulkWriteError) return true;
-  if (error instanceof mongoose.mongo.MongoError) {
-    const labels = ['RetryableWriteError', 'TransientTransactionError', 'ResetPool', 'NetworkError'];
-    if (labels.some((label) => error.hasErrorLabel(label))) return true;
-    // What the server refuses for its content carries a code and no such label.
-    return !(error instanceof mongoose.mongo.MongoServerError) || outageCodes.has(Number(error.code));
-  }
-  return error instanceof mongoose.MongooseError;
-}
-
-// Not primary, shutting down, interrupted by either, write concern not met in time, over its time limit.
-const outageCodes: ReadonlySet<number> = new Set([
-  6, 7, 50, 64, 89, 91, 100, 112, 189, 262, 9001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436,
-]);

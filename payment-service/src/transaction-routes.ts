@@ -21,7 +21,14 @@ const waitersMax = 100;
 export function mountTransactions(app: Express, { store, stopping }: TransactionRoutesOptions): void {
   let waiters = 0;
 
-  const untilChanged = async (txId: string, etag: string | undefined, waitS: number, closed: AbortSignal) => {
+  const untilChanged = async (txId: string, known: string | undefined, waitS: number, res: Response) => {
+    const deadline = performance.now() + waitS * 1_000;
+    const isWanted = () => performance.now() < deadline && !stopping.aborted && !res.closed;
+    const hasChanged = async () => {
+      const version = await store.findVersion(txId);
+      return version !== undefined && !matches(known, etagOf(version));
+    };
+    if (waitS === 0 || (await hasChanged())) return;
     if (waiters >= waitersMax) {
       throw new Problem('too-many-requests', `${waitersMax} requests wait for a change already.`, {
         headers: { 'retry-after': '1' },
@@ -29,12 +36,9 @@ export function mountTransactions(app: Express, { store, stopping }: Transaction
     }
     waiters += 1;
     try {
-      const deadline = performance.now() + waitS * 1_000;
-      const signal = AbortSignal.any([stopping, closed]);
-      while (performance.now() < deadline && !signal.aborted) {
-        const version = await store.findVersion(txId);
-        if (version !== undefined && etagOf(version) !== etag) return;
-        await pause(lookEveryMs, signal);
+      while (isWanted()) {
+        await pause(Math.min(lookEveryMs, deadline - performance.now()));
+        if (await hasChanged()) return;
       }
     } finally {
       waiters -= 1;
@@ -46,12 +50,12 @@ export function mountTransactions(app: Express, { store, stopping }: Transaction
     const { wait } = parse(transactionQuerySchema, req.query);
     addToLine(res, { txId });
     const known = req.headers['if-none-match'];
-    if (wait > 0) await guarded(() => untilChanged(txId, known, wait, closedSignal(res)));
+    await guarded(() => untilChanged(txId, known, wait, res));
     const found = await guarded(() => store.findTransaction(txId));
     if (found === undefined) throw new Problem('unknown-transaction', `There is no transaction ${txId}.`);
     const etag = etagOf(found.version);
     res.set({ etag, 'cache-control': 'no-cache' });
-    if (known === etag) res.status(304).end();
+    if (matches(known, etag)) res.status(304).end();
     else res.json(transactionBody(found));
   });
 
@@ -73,11 +77,10 @@ export function mountTransactions(app: Express, { store, stopping }: Transaction
 
 const etagOf = (version: number) => `"${version}"`;
 
-/** Aborted when the client went away. */
-function closedSignal(res: Response): AbortSignal {
-  const closed = new AbortController();
-  res.on('close', () => closed.abort());
-  return closed.signal;
+/** Whether `If-None-Match` names this version. A proxy that compresses makes the tag a weak one. */
+function matches(known: string | undefined, etag: string): boolean {
+  const tags = known?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
+  return tags.includes(etag) || tags.includes('*');
 }
 
 async function guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -98,14 +98,7 @@ const describedStatus: Partial<Record<Action, Status>> = {
 };
 
 /** A capture, a refund or a dispute says nothing about what the transaction is worth, nor does a cancellation. */
-const setsHeadline: ReadonlySet<Action> = new Set([
-  'NEW',
-  'DRAFT',
-  'UPDATE',
-  'DECLINED',
-  'AUTHORIZED',
-  'APPROVED',
-]);
+const setsHeadline = new Set<Action>(['NEW', 'DRAFT', 'UPDATE', 'DECLINED', 'AUTHORIZED', 'APPROVED']);
 
 function compareText(left: string, right: string): number {
   if (left === right) return 0;
@@ -122,9 +115,11 @@ export function compareEvents(left: RecordedEvent, right: RecordedEvent): number
   );
 }
 
+/** What counts in one sum: for each reference the last event said of it, the latest said last. */
+type Standing = Map<string, RecordedEvent>;
+
 interface Fold {
-  /** Per sum and reference the last amount said. 0 means failed or reversed. */
-  ledgers: Record<Ledger, Map<string, number>>;
+  ledgers: Record<Ledger, Standing>;
   headline: RecordedEvent | undefined;
   described: Status | undefined;
   currency: string | undefined;
@@ -133,7 +128,8 @@ interface Fold {
   anomalies: Anomaly[];
 }
 
-const total = (ledger: Map<string, number>) => sumMinor(ledger.values()).totalMinor;
+const sum = (ledger: Standing) => sumMinor([...ledger.values()].map((event) => event.amount));
+const total = (ledger: Standing) => sum(ledger).totalMinor;
 
 /**
  * What a list of facts amounts to: the same for every order of arrival and every order of the list. Throws on
@@ -141,13 +137,12 @@ const total = (ledger: Map<string, number>) => sumMinor(ledger.values()).totalMi
  */
 export function foldTransaction(events: readonly RecordedEvent[]): TransactionState {
   const ordered = [...events].sort(compareEvents);
-  const last = ordered.at(-1);
   const first = ordered[0];
-  if (first === undefined || last === undefined) throw new RangeError('a transaction has at least one event');
+  if (first === undefined) throw new RangeError('a transaction has at least one event');
 
   const fold = emptyFold();
   for (const event of ordered) applyEvent(fold, event);
-  flagTotals(fold, ordered);
+  flagTotals(fold);
 
   const amounts: Amounts = {
     authorized: total(fold.ledgers.authorized),
@@ -155,7 +150,8 @@ export function foldTransaction(events: readonly RecordedEvent[]): TransactionSt
     refunded: total(fold.ledgers.refunded),
     disputed: total(fold.ledgers.disputed),
   };
-  const headline = fold.headline ?? last;
+  // Where only captures, refunds and the like are known, the first: no later refund makes the transaction smaller.
+  const headline = fold.headline ?? first;
   return {
     source: first.source,
     status: statusOf(amounts, fold),
@@ -190,48 +186,55 @@ function emptyFold(): Fold {
 function applyEvent(fold: Fold, event: RecordedEvent): void {
   const flag = (code: AnomalyCode) => fold.anomalies.push({ n: event.n, code });
   const moves = movements[event.action];
-  const captured = total(fold.ledgers.captured);
+  const hasCaptured = fold.ledgers.captured.size > 0;
 
   if (event.action === 'NEW' && fold.hasNew) {
     flag('second-new');
     return;
   }
-  if (moves === undefined && captured > 0) {
+  if (moves === undefined && hasCaptured) {
     flag('after-approved');
     return;
   }
 
   if (event.action === 'NEW') fold.hasNew = true;
-  if (event.action === 'CANCELED' && event.amount > 0 && captured > 0) flag('canceled-after-capture');
+  if (event.action === 'CANCELED' && event.amount > 0 && hasCaptured) flag('canceled-after-capture');
   if (event.action === 'APPROVED' && event.amount > 0) {
     if (fold.approved) flag('approved-again');
     fold.approved = true;
   }
   if (event.currency !== undefined) {
     if (fold.currency !== undefined && fold.currency !== event.currency) flag('currency-changed');
-    fold.currency = event.currency;
+    // It goes with the headline's amount: a refund in another currency is flagged and does not rename that.
+    if (fold.currency === undefined || setsHeadline.has(event.action)) fold.currency = event.currency;
   }
-  for (const ledger of moves ?? []) fold.ledgers[ledger].set(event.reference ?? '', event.amount);
+  for (const ledger of moves ?? []) setStanding(fold.ledgers[ledger], event);
   if (setsHeadline.has(event.action)) fold.headline = event;
   fold.described = describedStatus[event.action] ?? fold.described;
 }
 
+/** The last amount said of a reference counts. 0 means failed or reversed: then nothing of it stands. */
+function setStanding(ledger: Standing, event: RecordedEvent): void {
+  const reference = event.reference ?? '';
+  // A map keeps the place of a key that it has; out and in again makes it the last.
+  ledger.delete(reference);
+  if (event.amount > 0) ledger.set(reference, event);
+}
+
 /**
  * Totals are judged at the end and not on the way: two facts of one second may stand in either order, and a
- * refund that sorts before its capture is no mistake. The flag goes to the last event that raised the sum.
+ * refund that sorts before its capture is no mistake. The flag goes to the last event that counts in the sum.
  */
-function flagTotals(fold: Fold, ordered: readonly RecordedEvent[]): void {
-  const { authorized, captured, refunded } = fold.ledgers;
-  const flagLast = (code: AnomalyCode, ledger: Ledger) => {
-    const culprit = ordered.findLast(
-      (event) => event.amount > 0 && movements[event.action]?.includes(ledger),
-    );
+function flagTotals(fold: Fold): void {
+  const { authorized, captured, refunded, disputed } = fold.ledgers;
+  const flagLast = (code: AnomalyCode, ledger: Standing) => {
+    const culprit = [...ledger.values()].at(-1);
     if (culprit !== undefined) fold.anomalies.push({ n: culprit.n, code });
   };
-  if (total(captured) > total(authorized)) flagLast('over-captured', 'captured');
-  if (total(refunded) > total(captured)) flagLast('over-refunded', 'refunded');
-  for (const ledger of ['authorized', 'captured', 'refunded', 'disputed'] as const) {
-    if (!sumMinor(fold.ledgers[ledger].values()).exact) flagLast('amount-overflow', ledger);
+  if (total(captured) > total(authorized)) flagLast('over-captured', captured);
+  if (total(refunded) > total(captured)) flagLast('over-refunded', refunded);
+  for (const ledger of [authorized, captured, refunded, disputed]) {
+    if (!sum(ledger).exact) flagLast('amount-overflow', ledger);
   }
 }
 
@@ -240,7 +243,7 @@ function statusOf(amounts: Amounts, fold: Fold): Status {
   if (captured > 0 && refunded >= captured) return 'refunded';
   if (captured > 0 && refunded > 0) return 'partially_refunded';
   if (captured > 0) return 'approved';
-  if (total(fold.ledgers.canceled) > 0) return 'canceled';
+  if (fold.ledgers.canceled.size > 0) return 'canceled';
   if (authorized > 0) return 'authorized';
   // Nothing has described it yet, for instance a refund that came first: to us it is new.
   return fold.described ?? 'new';

@@ -1,0 +1,143 @@
+import { ConfigError, describeError, type Log, type PartState } from '@paystream/runtime';
+import mongoose, { type Connection, type ConnectOptions } from 'mongoose';
+
+const connectOptions: ConnectOptions = {
+  // Short enough that an outage is seen within a few seconds, long enough for an election's usual pause.
+  serverSelectionTimeoutMS: 2_000,
+  // A server that stands still is noticed after both of these; whatever waits for it then fails at once.
+  heartbeatFrequencyMS: 2_000,
+  connectTimeoutMS: 2_000,
+  // For the call that never ends on a server that seems well; the largest batch takes less than a second.
+  socketTimeoutMS: 10_000,
+  maxPoolSize: 20,
+  appName: 'payment-service',
+  // An acknowledged write is journaled by a majority, and nothing is read that could still be rolled back. Written
+  // out, since an option in MONGO_URI wins over one that is missing here.
+  writeConcern: { w: 'majority', j: true },
+  readConcern: { level: 'majority' },
+  readConcernLevel: 'majority',
+  readPreference: 'primary',
+  retryWrites: true,
+};
+
+// The reason of an outage may alternate (refused, timed out): the log needs it once, and later if it is another.
+const sayAgainAfterMs = 30_000;
+
+/** One address, one client for as long as the process lives; the driver itself finds a lost server again. */
+export interface MongoLink {
+  connection: Connection;
+  /**
+   * Connects, finds the primary of a replica set and does the work that must come first, and from then on follows
+   * the primary's coming and going. Rejects when that fails now; to be called again until it does not.
+   */
+  open(first: () => Promise<void>): Promise<void>;
+  /** Rejects while nothing can be written. */
+  requirePrimary(): Promise<void>;
+  state(): PartState;
+  close(): Promise<void>;
+}
+
+/** Throws a ConfigError when the address cannot be understood: waiting would not mend it. */
+export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoLink {
+  try {
+    new mongoose.mongo.MongoClient(uri);
+  } catch (error) {
+    throw new ConfigError([`MONGO_URI: ${describeError(error)}`]);
+  }
+  const connection = mongoose.createConnection();
+  let opened = false;
+  let closing = false;
+  let state: PartState = { ok: false, detail: 'not connected yet' };
+  let saidAt = Number.NEGATIVE_INFINITY;
+
+  const change = (next: PartState) => {
+    if (closing) return;
+    const otherReason = next.detail !== state.detail && performance.now() - saidAt > sayAgainAfterMs;
+    const isNews = next.ok !== state.ok || otherReason;
+    state = next;
+    if (!isNews) return;
+    saidAt = performance.now();
+    log[next.ok ? 'info' : 'warn']({ detail: next.detail }, next.ok ? 'database.connected' : 'database.away');
+  };
+  // A second openUri would make a second client beside the first.
+  const openOnce = async () => {
+    if (opened) return;
+    await connection.openUri(uri, connectOptions);
+    opened = true;
+  };
+  const follow = () =>
+    connection.getClient().on('topologyDescriptionChanged', ({ newDescription }) => {
+      change(stateOf([...newDescription.servers.values()]));
+    });
+
+  return {
+    connection,
+    open: async (first) => {
+      try {
+        await openOnce();
+        await requirePrimary(connection);
+        await first();
+        change({ ok: true, detail: 'connected' });
+        follow();
+      } catch (error) {
+        change({ ok: false, detail: describeFailure(error) });
+        throw error;
+      }
+    },
+    requirePrimary: () => requirePrimary(connection),
+    state: () => state,
+    close: async () => {
+      closing = true;
+      await connection.close();
+    },
+  };
+}
+
+type Servers = readonly { isWritable: boolean; error: Error | null }[];
+
+function stateOf(servers: Servers): PartState {
+  if (servers.some((server) => server.isWritable)) return { ok: true, detail: 'connected' };
+  const reason = servers.find((server) => server.error !== null)?.error?.message;
+  return { ok: false, detail: reason ?? 'the replica set has no primary' };
+}
+
+/** On a standalone mongod a write is not retried and an acknowledged one can be lost. */
+async function requirePrimary(connection: Connection): Promise<void> {
+  const hello = await connection.db?.admin().command({ hello: 1 });
+  if (hello === undefined) throw new Error('not connected');
+  if (hello.setName === undefined && hello.msg !== 'isdbgrid') {
+    throw new Error('MongoDB must run as a replica set (of one node at least); see README');
+  }
+  if (hello.isWritablePrimary !== true) throw new Error('the replica set has no primary');
+}
+
+/** The driver leaves out a server that is no member of the replica set asked for, and then only says that time is over. */
+function describeFailure(error: unknown): string {
+  const message = describeError(error);
+  const hint = '; nobody there is a member of the replica set that MONGO_URI names';
+  return message.startsWith('Server selection timed out') ? message + hint : message;
+}
+
+/** Whether the error says that the database is away or that the outcome is unknown, and nothing about the change. */
+export function isOutage(error: unknown): boolean {
+  const { MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } = mongoose.mongo;
+  if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) return true;
+  if (error instanceof MongoServerError) {
+    // A bulk write that was cut off in the network has the form of a server's error, but no code.
+    if (typeof error.code !== 'number' || isOutageCode(error.code)) return true;
+    return outageLabels.some((label) => error.hasErrorLabel(label));
+  }
+  // What the driver refuses to send is refused for what it is; its other errors are about the connection.
+  if (error instanceof MongoError) return !(error instanceof MongoInvalidArgumentError);
+  // mongoose's word for "not connected". Its errors about a query or a value have names of their own.
+  return error instanceof mongoose.MongooseError && error.name === 'MongooseError';
+}
+
+const outageLabels = ['RetryableWriteError', 'RetryableError', 'TransientTransactionError', 'ResetPool'];
+
+/** Not primary, shutting down, interrupted, out of time, no majority, no right to do it, no space left. */
+export const isOutageCode = (code: number) => outageCodes.has(code);
+const outageCodes: ReadonlySet<number> = new Set([
+  6, 7, 13, 18, 24, 43, 50, 63, 64, 79, 89, 91, 100, 112, 133, 134, 150, 189, 262, 391, 9001, 10_058, 10_107,
+  11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031,
+]);

@@ -1,0 +1,73 @@
+import { listen } from '@paystream/runtime';
+import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.ts';
+import { createPaymentApp } from '../app.ts';
+import { openapi } from '../openapi.ts';
+import type { TransactionStore } from '../store.ts';
+import { collectLog } from './fixture.ts';
+
+export interface ApiAnswer {
+  status: number;
+  headers: Headers;
+  text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: the body is what the test asserts
+  body: any;
+  ms: number;
+}
+
+export interface TestApi {
+  url: string;
+  /** Sends the request; throws when the answer is not what the OpenAPI document promises. */
+  call(path: string, init?: RequestInit): Promise<ApiAnswer>;
+  /** The statuses seen so far: `get /transactions 200`. */
+  seen: Set<string>;
+  lines: Record<string, unknown>[];
+  /** As SIGTERM does. */
+  beginStop(): void;
+  close(): Promise<void>;
+}
+
+export const openapiCheck = createOpenapiCheck(openapi);
+
+/** The HTTP side in this process, on a free port. */
+export async function startApi(store: TransactionStore): Promise<TestApi> {
+  const { log, lines } = collectLog();
+  const stopping = new AbortController();
+  const readiness = () => ({ ready: store.state().ok, parts: { database: store.state() } });
+  const app = createPaymentApp({ log, store, readiness, stopping: stopping.signal });
+  const server = await listen(app, { port: 0, host: '127.0.0.1' });
+  const url = `http://127.0.0.1:${server.port}`;
+  const seen = new Set<string>();
+
+  return {
+    url,
+    seen,
+    lines,
+    call: async (path, init = {}) => {
+      const startedAt = performance.now();
+      const answer = await fetch(`${url}${path}`, init);
+      const { status, headers } = answer;
+      const text = await answer.text();
+      const ms = performance.now() - startedAt;
+      const method = (init.method ?? 'get').toLowerCase();
+      const template = templateOf(path);
+      if (method === 'get' && template !== undefined) {
+        seen.add(`${method} ${template} ${status}`);
+        const differences = openapiCheck.compare({ method, template, status, headers, text });
+        if (differences.length > 0) throw new Error(`${status} ${text}\n${differences.join('\n')}`);
+      }
+      const isJson = (headers.get('content-type') ?? '').includes('json') && text !== '';
+      return { status, headers, text, body: isJson ? JSON.parse(text) : undefined, ms };
+    },
+    beginStop: () => stopping.abort(),
+    close: async () => {
+      stopping.abort();
+      await server.close(1_000);
+    },
+  };
+}
+
+function templateOf(path: string): string | undefined {
+  const [address = ''] = path.split('?');
+  if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
+  return address === '/transactions' ? address : undefined;
+}
