@@ -56,10 +56,11 @@ export interface System {
 }
 
 export async function startSystem(): Promise<System> {
+  // First, since it fails when the run has no database, and then nothing must be left behind.
+  const mongoUri = testMongoUri();
   const folder = throwAwayFolder('system');
   const binary = (await resolveServers()).natsServer;
   let broker = await startNatsServer({ binary, storeDir: folder.path });
-  const mongoUri = testMongoUri();
   const services: Service[] = [];
   const connections: NatsConnection[] = [];
 

@@ -1,10 +1,18 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = ['nats', 'runtime', 'third-party-gateway', 'payment-service', 'local', 'bench', 'test'];
+const folders = [
+  'nats',
+  'runtime',
+  'third-party-gateway',
+  'payment-service',
+  'local',
+  'bench',
+  'test',
+].filter((folder) => existsSync(join(root, folder)));
 
 const walk = (folder: string): string[] =>
   readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
@@ -13,7 +21,7 @@ const walk = (folder: string): string[] =>
     .filter((path) => !/(^|\/)(node_modules|dist|fixtures|results)\//.test(path));
 
 const code = folders.flatMap(walk).filter((path) => /\.(ts|js)$/.test(path));
-const isTest = (path: string) => path.endsWith('.test.ts') || path.startsWith('test/');
+const isTest = (path: string) => /(\.test|-fixture)\.ts$|\/testing\/|^test\//.test(path);
 const sources = code.filter((path) => !isTest(path));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 const importsOf = (path: string) =>

@@ -91,6 +91,8 @@ function createInstance({ binary, port, dataDir, cacheSizeGB = 0.25 }: MongodOpt
         ...['--wiredTigerCacheSizeGB', String(cacheSizeGB)],
         // No other member ever catches up from the oplog, and its default is a twentieth of the disk.
         ...['--oplogSize', '256'],
+        // Everybody comes by TCP; a socket file would stay behind in the folder for temporary files after a crash.
+        '--nounixsocket',
         // There is nobody to hand over to either, so a stop need not wait 15 s for it.
         ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
       ],

@@ -12,6 +12,8 @@ export const configSchema = z.object({
   DUPLICATE_WINDOW,
   STREAM_REPLICAS,
   STREAM_MAX_BYTES,
+  /** As payment-service has it. Only `broker` makes another consumer. */
+  REPLAY_MODE: z.enum(['original', 'instant', 'broker']).default('original'),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 

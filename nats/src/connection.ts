@@ -169,3 +169,19 @@ function waitUntilUp(broker: BrokerConnection, signal: AbortSignal): Promise<Nat
     else look();
   });
 }
+
+class BrokerLost extends Error {
+  override name = 'BrokerLost';
+}
+
+export const isBrokerLost = (error: unknown): error is Error => error instanceof BrokerLost;
+
+/** The client waits out its timeout when the connection breaks; the caller need not. */
+export function untilDown<T>(broker: BrokerConnection, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stopListening = broker.onChange((state) => {
+      if (!state.up) reject(new BrokerLost(state.detail));
+    });
+    work.then(resolve, reject).finally(stopListening);
+  });
+}

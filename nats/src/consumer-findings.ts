@@ -1,19 +1,35 @@
-import type { ConsumerConfig } from 'nats';
+import { type ConsumerConfig, ReplayPolicy } from 'nats';
 import { applyCommand, type Check, createCommand, type Finding, findingsOf, seconds } from './preflight.ts';
-import type { ConsumerDefinition } from './streams.ts';
+import { type ConsumerDefinition, type StreamOptions, workQueues } from './streams.ts';
 import { covers } from './subjects.ts';
 
 /** What differs in a consumer, worst first. */
-export function compareConsumer(wanted: ConsumerDefinition, found: ConsumerConfig): Finding[] {
+export function compareConsumer(
+  wanted: ConsumerDefinition,
+  found: ConsumerConfig,
+  { replayPolicy }: StreamOptions,
+): Finding[] {
   const names = `${wanted.stream} ${wanted.durable_name}`;
-  const mend = `${applyCommand}   (or: nats consumer rm ${names} --force && ${createCommand})`;
+  const withMode = (command: string) => `${modeFor(wanted)}${command}`;
+  const mend = `${withMode(applyCommand)}   (or: nats consumer rm ${names} --force && ${withMode(createCommand)})`;
+  const isAnyReplayFine = wanted.stream === workQueues.payment.stream && replayPolicy === undefined;
+  const checks = [
+    ...losingConsumer(wanted, found),
+    ...costlyConsumer(wanted, found).filter(({ setting }) => setting !== 'replay' || !isAnyReplayFine),
+  ];
   return findingsOf(
     `consumer ${names}`,
-    [...losingConsumer(wanted, found), ...costlyConsumer(wanted, found)].map((check) => ({ ...check, mend })),
+    checks.map((check) => ({ ...check, mend })),
   );
 }
 
+/** What `npm run provision` must be told to make this consumer and not the usual one. */
+export function modeFor({ replay_policy }: ConsumerDefinition): string {
+  return replay_policy === ReplayPolicy.Original ? 'REPLAY_MODE=broker ' : '';
+}
+
 function losingConsumer(wanted: ConsumerDefinition, found: ConsumerConfig): Omit<Check, 'mend'>[] {
+  const subjects = Object.values(workQueues).find(({ stream }) => stream === wanted.stream)?.subjects ?? '>';
   const filters = [found.filter_subject, ...(found.filter_subjects ?? [])].filter((filter) => filter);
   const severity = 'unsafe';
   return [
@@ -36,10 +52,10 @@ function losingConsumer(wanted: ConsumerDefinition, found: ConsumerConfig): Omit
       problem: `is ${found.deliver_policy}, must be all: older messages would never be applied`,
     },
     {
-      wrong: filters.length > 0 && !filters.some((filter) => covers(filter ?? '', 'payments.*')),
+      wrong: filters.length > 0 && !filters.some((filter) => covers(filter ?? '', subjects)),
       severity,
       setting: 'filter',
-      problem: `is ${filters.join(', ')}, must be payments.* or none: other events would never be applied`,
+      problem: `is ${filters.join(', ')}, must be ${subjects} or none: other events would never be applied`,
     },
     {
       wrong: found.headers_only === true,
@@ -70,7 +86,10 @@ function costlyConsumer(wanted: ConsumerDefinition, found: ConsumerConfig): Omit
       wrong: found.replay_policy !== wanted.replay_policy,
       severity,
       setting: 'replay',
-      problem: `is ${found.replay_policy}, should be instant: a redelivery or a quiet hour would hold back every payment`,
+      problem:
+        wanted.replay_policy === ReplayPolicy.Original
+          ? `is ${found.replay_policy}, REPLAY_MODE=broker asks for original: nobody paces a backlog`
+          : `is ${found.replay_policy}, should be instant: a redelivery or a quiet hour would hold back every payment`,
     },
     {
       wrong: (found.inactive_threshold ?? 0) > 0,

@@ -11,7 +11,7 @@ export function definitionFiles(options: StreamOptions = streamDefaults): Defini
     name: `${definition.name}.stream.json`,
     text: pretty(definition),
   }));
-  const consumers = consumerDefinitions().map(({ stream, ...definition }) => ({
+  const consumers = consumerDefinitions(options).map(({ stream, ...definition }) => ({
     name: `${stream}.${definition.durable_name}.consumer.json`,
     text: pretty(definition),
   }));

@@ -1,11 +1,26 @@
+export {
+  type BatchOptions,
+  type BatchOutcome,
+  batchMax,
+  publishBatch,
+} from './batch.ts';
 export { type BrokerCheckState, durabilityOf, watchBroker } from './broker-check.ts';
 export { type BrokerConnection, type BrokerState, connectBroker } from './connection.ts';
 export { deadLetterHeaders } from './dead-letter.ts';
 export * from './messages.ts';
+export type { Headers } from './origin.ts';
+export type { OutgoingMessage } from './outgoing.ts';
+export {
+  type BacklogPosition,
+  type PaymentPosition,
+  readBacklog,
+  readPaymentPosition,
+} from './positions.ts';
 export { type Finding, findingLine } from './preflight.ts';
 export { isSafe, type ProvisionMode, type ProvisionReport, provision } from './provision.ts';
 export { createPublisher, type Publisher, type PublishOutcome } from './publisher.ts';
-export { type StreamOptions, streamDefaults } from './streams.ts';
+export { createSetAside, type SetAside, type SetAsideOutcome } from './set-aside.ts';
+export { ackWaitMs, outageBudgetMs, type StreamOptions, streamDefaults } from './streams.ts';
 export {
   createSubscription,
   type Delivery,
@@ -13,5 +28,6 @@ export {
   type Settled,
   type Settlement,
   type Subscription,
+  type SubscriptionOptions,
   type SubscriptionState,
 } from './subscription.ts';

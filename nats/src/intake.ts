@@ -1,9 +1,9 @@
 import { describeError, type Log } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
-import { verdicts } from './delivery.ts';
+import { storedKey, verdicts } from './delivery.ts';
 import { openPull, type Pull } from './pull.ts';
-import { paymentConsumerName } from './streams.ts';
+import type { WorkQueue } from './streams.ts';
 import { type Bell, createBell } from './waiting.ts';
 
 // A pull that was lost without a word (a consumer that moved to another server) is missed for no longer than this.
@@ -11,80 +11,111 @@ const pullForMs = 2_000;
 const lookAgainMs = 500;
 export const giveBackAfterMs = 1_000;
 
-/** What lies between the broker and the taker: an open pull and the messages that came of it. */
-export interface Intake {
+export interface IntakeOptions {
   broker: BrokerConnection;
   log: Log;
+  queue: WorkQueue;
   heldMax: number;
-  mode: 'pulling' | 'paused' | 'stopped';
+  /** That of the consumer: what is held longer than a third of it is reported to be in work. */
+  ackWaitMs: number;
+}
+
+interface Held {
+  message: Msg;
+  /** When the broker last heard of it, on a clock that only grows. */
+  heardAt: number;
+}
+
+/** What lies between the broker and the taker: an open pull and the messages that came of it. */
+export interface Intake extends IntakeOptions {
+  stopped: boolean;
+  /** Why nothing is pulled, and whether each lets us keep what is held. */
+  reasons: Map<string, { keepHeld: boolean }>;
   pulling: boolean;
   /** What it does, or why it waits. */
   detail: string;
   /** Delivered by the broker and not taken yet, oldest first. */
-  held: Msg[];
+  held: Held[];
+  /** What is held or taken and not settled yet. */
+  inHand: Set<string | undefined>;
   pull: Pull | undefined;
   changed: Bell;
   stopping: AbortController;
   stopListening: () => void;
 }
 
-export function createIntake(options: { broker: BrokerConnection; log: Log; heldMax: number }): Intake {
+export function createIntake(options: IntakeOptions): Intake {
+  const thirdMs = options.ackWaitMs / 3;
+  const beat = setInterval(() => sayWorking(intake, intake.held, thirdMs), thirdMs);
+  beat.unref();
+  const stopListening = options.broker.onChange(({ up, detail }) => {
+    if (!up) {
+      intake.pull?.abandon();
+      if (isPulling(intake)) report(intake, { pulling: false, detail });
+    }
+    // While the connection was lost the broker heard nothing of what is held.
+    else sayWorking(intake, intake.held, 0);
+    intake.changed.ring();
+  });
   const intake: Intake = {
     ...options,
-    mode: 'pulling',
+    stopped: false,
+    reasons: new Map(),
     pulling: false,
     detail: 'not started',
     held: [],
+    inHand: new Set(),
     pull: undefined,
     changed: createBell(),
     stopping: new AbortController(),
-    stopListening: options.broker.onChange(({ up, detail }) => {
-      if (!up) {
-        intake.pull?.abandon();
-        if (intake.mode === 'pulling') report(intake, { pulling: false, detail });
-      }
-      intake.changed.ring();
-    }),
+    stopListening: () => {
+      clearInterval(beat);
+      stopListening();
+    },
   };
   return intake;
 }
 
+export const isPulling = ({ stopped, reasons }: Intake) => !stopped && reasons.size === 0;
+const isPaused = ({ stopped, reasons }: Intake) => !stopped && reasons.size > 0;
+const keepsHeld = ({ stopped, reasons }: Intake) =>
+  !stopped && [...reasons.values()].every(({ keepHeld }) => keepHeld);
+
 /** Resolves when it was stopped; every failure is reported and tried again. */
 export async function pullUntilStopped(intake: Intake): Promise<void> {
-  const isIn = (mode: Intake['mode']) => intake.mode === mode;
   // Half of the room at least, so that a slow taker does not cause a pull for every message.
   const isFull = () => intake.held.length > intake.heldMax / 2;
-  while (!isIn('stopped')) {
+  while (!intake.stopped) {
     try {
       await pullOnce(intake);
-      while (isIn('paused') || (isIn('pulling') && isFull())) await intake.changed.next();
+      while (isPaused(intake) || (isPulling(intake) && isFull())) await intake.changed.next();
     } catch (error) {
-      if (isIn('stopped')) return;
-      report(intake, { pulling: false, detail: describeError(error) });
+      if (intake.stopped) return;
+      if (isPulling(intake)) report(intake, { pulling: false, detail: describeError(error) });
       await intake.changed.next(lookAgainMs);
     }
   }
 }
 
 export async function pullOnce(intake: Intake): Promise<void> {
-  const { broker, held, heldMax, stopping } = intake;
-  const isPulling = () => intake.mode === 'pulling';
-  if (!isPulling()) return;
+  const { broker, queue, held, heldMax, stopping } = intake;
+  if (!isPulling(intake)) return;
   if (!broker.state().up) report(intake, { pulling: false, detail: broker.state().detail });
   const connection = await broker.whenUp(stopping.signal);
   const room = heldMax - held.length;
-  if (room <= 0 || !isPulling()) return;
+  if (room <= 0 || !isPulling(intake)) return;
   const pull = openPull({
     connection,
     inboxPrefix: broker.inboxPrefix,
+    queue,
     batch: room,
     expiresMs: pullForMs,
     onMessage: (message) => arrive(intake, message),
   });
   intake.pull = pull;
   void pull.accepted.then((accepted) => {
-    if (accepted && isPulling())
-      report(intake, { pulling: true, detail: `pulling from ${paymentConsumerName}` });
+    if (accepted && isPulling(intake))
+      report(intake, { pulling: true, detail: `pulling from ${queue.consumer}` });
   });
   const end = await pull.ended;
   intake.pull = undefined;
@@ -93,53 +124,87 @@ export async function pullOnce(intake: Intake): Promise<void> {
 
 /** At least one message and at most `max`, or none when it was paused or stopped. */
 export async function takeHeld(intake: Intake, max: number): Promise<Msg[]> {
-  while (intake.held.length === 0) {
-    if (intake.mode !== 'pulling') return [];
-    await intake.changed.next();
-  }
-  const messages = intake.held.splice(0, max);
+  while (isPulling(intake) && intake.held.length === 0) await intake.changed.next();
+  if (!isPulling(intake)) return [];
+  const taken = intake.held.splice(0, max);
+  // So the taker has two thirds of the ack wait at least.
+  sayWorking(intake, taken, intake.ackWaitMs / 3);
   intake.changed.ring();
-  return messages;
+  return taken.map(({ message }) => message);
+}
+
+/** Resolves when nothing holds it back, or it was stopped. */
+export async function whenResumed(intake: Intake): Promise<void> {
+  while (isPaused(intake)) await intake.changed.next();
 }
 
 function arrive(intake: Intake, message: Msg): void {
-  if (intake.mode === 'pulling') intake.held.push(message);
-  else reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
+  const key = storedKey(message);
+  if (key === undefined) {
+    intake.log.warn({ subject: message.subject }, 'consumer.stranger');
+    return;
+  }
+  // Handed out again because the broker had not heard of it in time: it is in hand still, and settled from there.
+  if (intake.inHand.has(key)) return;
+  if (keepsHeld(intake)) {
+    intake.inHand.add(key);
+    intake.held.push({ message, heardAt: performance.now() });
+  } else reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
   intake.changed.ring();
 }
 
-export function pauseIntake(intake: Intake, detail: string): void {
-  if (intake.mode !== 'pulling') return;
-  intake.mode = 'paused';
-  report(intake, { pulling: false, detail });
-  giveBack(intake);
+/** It is settled, or given back: when it comes again it is wanted again. */
+export function letGo(intake: Intake, message: Msg): void {
+  intake.inHand.delete(storedKey(message));
 }
 
-export function resumeIntake(intake: Intake): void {
-  if (intake.mode !== 'paused') return;
-  intake.mode = 'pulling';
+export function pauseIntake(intake: Intake, reason: string, { keepHeld }: { keepHeld: boolean }): void {
+  if (intake.stopped) return;
+  intake.reasons.set(reason, { keepHeld });
+  report(intake, { pulling: false, detail: [...intake.reasons.keys()].join('; ') });
+  endPull(intake);
+}
+
+export function resumeIntake(intake: Intake, reason: string): void {
+  if (!intake.reasons.delete(reason) || intake.stopped) return;
+  const others = [...intake.reasons.keys()];
+  intake.detail = others.length > 0 ? others.join('; ') : 'about to pull';
   intake.changed.ring();
 }
 
 /** Resolves when nothing more can arrive. */
 export async function stopIntake(intake: Intake): Promise<void> {
-  intake.mode = 'stopped';
+  intake.stopped = true;
   intake.stopping.abort();
   report(intake, { pulling: false, detail: 'stopped' });
-  giveBack(intake);
+  endPull(intake);
   await intake.pull?.ended;
   intake.stopListening();
 }
 
 /** Ends the pull first: messages given back while it is open would come straight back to us. */
-function giveBack(intake: Intake): void {
+function endPull(intake: Intake): void {
   intake.pull?.end();
-  for (const message of intake.held.splice(0)) reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
+  if (!keepsHeld(intake)) {
+    for (const { message } of intake.held.splice(0)) {
+      reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
+      letGo(intake, message);
+    }
+  }
   intake.changed.ring();
 }
 
 // A paused service's messages wait a little for it; those of one that goes away are for the others, now.
-const giveBackDelayMs = (intake: Intake) => (intake.mode === 'paused' ? giveBackAfterMs : 0);
+const giveBackDelayMs = (intake: Intake) => (isPaused(intake) ? giveBackAfterMs : 0);
+
+/** Tells the broker of what is held, so that waiting here is no reason to hand it out again. */
+function sayWorking(intake: Intake, messages: Held[], unheardForMs: number): void {
+  const now = performance.now();
+  for (const held of messages) {
+    if (now - held.heardAt >= unheardForMs && reply(intake, held.message, verdicts.working))
+      held.heardAt = now;
+  }
+}
 
 /** False when the broker cannot hear it: the message then comes again after the ack wait. */
 export function reply({ broker }: Intake, message: Msg, verdict: string): boolean {
@@ -157,6 +222,6 @@ function report(intake: Intake, { pulling, detail }: { pulling: boolean; detail:
   intake.pulling = pulling;
   intake.detail = detail;
   // Waiting on purpose is no reason to worry anybody.
-  const level = pulling || intake.mode !== 'pulling' ? 'info' : 'warn';
+  const level = pulling || !isPulling(intake) ? 'info' : 'warn';
   intake.log[level]({ detail }, pulling ? 'consumer.pulling' : 'consumer.waiting');
 }

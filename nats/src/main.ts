@@ -12,7 +12,7 @@ import type { StreamOptions } from './streams.ts';
 
 const help = `npm run provision [-- <option>]
 
-Brings the streams and the consumer on the broker to what Paystream needs, and says what it did.
+Brings the streams and the consumers on the broker to what Paystream needs, and says what it did.
 
   (no option)             creates what is missing, compares the rest
   --check                 compares only
@@ -21,7 +21,8 @@ Brings the streams and the consumer on the broker to what Paystream needs, and s
   --help                  this text
 
 Environment, or .env in the root: NATS_URI (nats://127.0.0.1:4222), NATS_USER, NATS_PASSWORD,
-DUPLICATE_WINDOW (10m), STREAM_REPLICAS (1 or 3), STREAM_MAX_BYTES (2147483648).
+DUPLICATE_WINDOW (10m), STREAM_REPLICAS (1 or 3), STREAM_MAX_BYTES (2147483648), REPLAY_MODE (broker: the consumer
+is made with JetStream's own replay policy original).
 
 Exit code: 0 safe, 1 a setting can lose a payment or the broker cannot be asked, 2 wrong option.`;
 
@@ -46,6 +47,7 @@ async function run(args: string[]): Promise<number> {
     duplicateWindowMs: config.DUPLICATE_WINDOW,
     replicas: config.STREAM_REPLICAS,
     maxBytes: config.STREAM_MAX_BYTES,
+    replayPolicy: config.REPLAY_MODE === 'broker' ? 'original' : 'instant',
   };
   if (options.definitions !== undefined) return writeDefinitions(options.definitions, streams);
   return provisionBroker(config, { mode: options.mode, streams });

@@ -7,11 +7,14 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort, resolveServer } from '@paystream/local';
 import { connect, type NatsConnection } from 'nats';
 import { type BrokerConnection, connectBroker } from './connection.ts';
+import { readBacklog, readPaymentPosition } from './positions.ts';
 import { isSafe, provision } from './provision.ts';
 import { createPublisher } from './publisher.ts';
+import { createSetAside } from './set-aside.ts';
+import { type WorkQueueName, workQueues } from './streams.ts';
 import { createSubscription } from './subscription.ts';
 import { runProvision } from './testing/command.ts';
-import { eventOf, log, until, up } from './testing/fixture.ts';
+import { eventOf, log, takeOne, until, up } from './testing/fixture.ts';
 
 const shipped = fileURLToPath(new URL('../nats-server.conf', import.meta.url));
 const passwords = {
@@ -85,6 +88,21 @@ async function isRefusedToPublish(connection: NatsConnection, subject: string): 
   return false;
 }
 
+/** Gathers what the broker refuses to this connection from now on, until it is called. */
+function watchRefusals(connection: NatsConnection): () => Promise<string[]> {
+  const statuses = connection.status();
+  return async () => {
+    const refusedToAll = 'orders.new';
+    connection.publish(refusedToAll);
+    const seen: string[] = [];
+    for await (const { permissionContext } of statuses) {
+      if (permissionContext?.subject === refusedToAll) break;
+      if (permissionContext !== undefined) seen.push(permissionContext.subject);
+    }
+    return seen;
+  };
+}
+
 test('nothing is allowed without a user, or with a wrong password', async () => {
   await expect(connect({ servers: uri })).rejects.toThrow(/authorization violation/i);
   await expect(connect({ servers: uri, user: 'gateway', pass: 'wrong' })).rejects.toThrow(/authorization/i);
@@ -144,6 +162,9 @@ describe('the user gateway', () => {
       '$JS.API.CONSUMER.MSG.NEXT.payment.payment-consumer',
       '$JS.API.CONSUMER.CREATE.payment.mine',
       '$JS.ACK.payment.payment-consumer.1.1.1.1.0',
+      'backlog.payments.new',
+      '$JS.API.STREAM.MSG.GET.payment-backlog',
+      '$JS.ACK.payment-backlog.payment-backlog-consumer.1.1.1.1.0',
     ]) {
       expect(await isRefusedToPublish(connection, subject)).toBe(true);
     }
@@ -191,15 +212,67 @@ describe('the user payments', () => {
     expect([isSafe(report), report.findings]).toEqual([true, []]);
   });
 
+  test('sets a backlog aside, pulls it from there, says that it works on it, and tells how much is left', async () => {
+    await createPublisher({ broker: await joinedGateway() }).publish(eventOf());
+    const broker = as('payments', 'payment-service');
+    const refusals = watchRefusals(await up(broker));
+    const pullingFrom = (from: WorkQueueName) => {
+      const subscription = createSubscription({ broker, log, from });
+      void subscription.run();
+      return subscription;
+    };
+    const live = pullingFrom('payment');
+    const aside = pullingFrom('backlog');
+    const taken = await takeOne(live);
+
+    expect(await createSetAside({ broker }).setAside([taken])).toEqual([{ kind: 'aside' }]);
+    expect(await live.settle(taken, { kind: 'ack' })).toBe('acked');
+    expect(await readPaymentPosition(broker)).toMatchObject({ lastSequence: taken.sequence });
+    expect(await readBacklog(broker)).toMatchObject({ messages: 1, oldestStoredAt: taken.storedAt });
+
+    const again = await takeOne(aside);
+    expect(again).toMatchObject({ subject: taken.subject, sequence: taken.sequence });
+    expect(aside.stillWorking(again)).toBe(true);
+    expect(await aside.settle(again, { kind: 'release' })).toBe('retry-later');
+    expect(await aside.settle(await takeOne(aside), { kind: 'ack' })).toBe('acked');
+    await until(async () => (await stateOf('payment-backlog')) === 0);
+    await Promise.all([live.stop(), aside.stop()]);
+    expect(await refusals()).toEqual([]);
+  });
+
+  test('may acknowledge in either form, and only through our consumers', async () => {
+    const connection = await up(as('payments', 'payment-service'));
+    const refusals = watchRefusals(connection);
+    const place = '1.1.1.1.0';
+
+    for (const { stream, consumer } of Object.values(workQueues)) {
+      connection.publish(`$JS.ACK.${stream}.${consumer}.${place}`);
+      connection.publish(`$JS.ACK.domain.account.${stream}.${consumer}.${place}`);
+      connection.publish(`$JS.ACK.domain.account.${stream}.other.${place}`);
+    }
+
+    expect(await refusals()).toEqual([
+      `$JS.ACK.domain.account.payment.other.${place}`,
+      `$JS.ACK.domain.account.payment-backlog.other.${place}`,
+    ]);
+  });
+
   test('cannot make up events, change the broker or read the dead letters', async () => {
     const connection = await up(as('payments', 'payment-service'));
     const manager = await connection.jetstreamManager({ checkAPI: false });
 
-    for (const subject of ['payments.new', 'orders.new', '$JS.API.CONSUMER.CREATE.payment.mine']) {
+    for (const subject of [
+      'payments.new',
+      'orders.new',
+      '$JS.API.CONSUMER.CREATE.payment.mine',
+      '$JS.API.CONSUMER.CREATE.payment-backlog.mine',
+    ]) {
       expect(await isRefusedToPublish(connection, subject)).toBe(true);
     }
     await refused(manager.streams.getMessage('payment-dead-letters', { seq: 1 }));
+    await refused(manager.streams.getMessage('payment', { seq: 1 }));
     await refused(manager.streams.delete('payment'));
+    await refused(manager.streams.purge('payment-backlog'));
     await refused(manager.consumers.delete('payment', 'payment-consumer'));
   });
 });

@@ -32,6 +32,8 @@ describe('a broker made with the plain recipe', () => {
       `Mend it: npm run provision -- --apply   (or: nats stream edit payment ${flags} --force)`;
     const anew =
       'Mend it: npm run provision -- --apply   (or: nats consumer rm payment payment-consumer --force && npm run provision)';
+    const missing = (resource: string) =>
+      `unsafe: ${resource}: existence fails: it does not exist, so nothing can be stored or applied. Mend it: npm run provision`;
     expect(code).toBe(1);
     expect(out.trimEnd().split('\n')).toEqual([
       `unsafe: stream payment: discard is old, must be new: a full stream would throw away the oldest messages without a word. ${edit('--discard=new')}`,
@@ -39,11 +41,13 @@ describe('a broker made with the plain recipe', () => {
       `warning: stream payment: max-bytes has no limit: the disk is the limit, and a full disk stops the broker. ${edit('--max-bytes=2147483648')}`,
       `warning: stream payment: max-msg-size has no limit, should be 262144: a larger message finds no room among the dead letters. ${edit('--max-msg-size=262144')}`,
       `warning: stream payment: allow-atomic is off: this server could publish batches atomically. ${edit('--allow-batch')}`,
-      'unsafe: stream payment-dead-letters: existence fails: it does not exist, so nothing can be stored or applied. Mend it: npm run provision',
+      missing('stream payment-backlog'),
+      missing('stream payment-dead-letters'),
       `unsafe: consumer payment payment-consumer: max-deliver is 1, must be -1: a message that ran out of deliveries stays in the stream and is handed to nobody. ${anew}`,
       `warning: consumer payment payment-consumer: replay is original, should be instant: a redelivery or a quiet hour would hold back every payment. ${anew}`,
+      missing('consumer payment-backlog payment-backlog-consumer'),
       expect.stringMatching(
-        /^nats-server 2\.\d+\.\d+.*: NOT SAFE: the services will not run on it \(4 unsafe, 4 warnings\)$/,
+        /^nats-server 2\.\d+\.\d+.*: NOT SAFE: the services will not run on it \(6 unsafe, 4 warnings\)$/,
       ),
     ]);
   });
@@ -52,10 +56,12 @@ describe('a broker made with the plain recipe', () => {
     const { code, out } = await provisionAs(['--apply'], { npm: true });
 
     expect({ code, out }).toMatchObject({ code: 0 });
-    expect(out.split('\n').slice(0, 3)).toEqual([
+    expect(out.split('\n').slice(0, 5)).toEqual([
       'stream payment: changed discard, max-age, max-bytes, max-msg-size, allow-atomic',
+      'stream payment-backlog: created',
       'stream payment-dead-letters: created',
       'consumer payment payment-consumer: made anew, for max-deliver, replay',
+      'consumer payment-backlog payment-backlog-consumer: created',
     ]);
     const consumer = await broker.admin.jetstream().consumers.get('payment', 'payment-consumer');
     const messages = await consumer.fetch({ max_messages: 2, expires: 2_000 });
@@ -83,9 +89,30 @@ describe('npm run provision', () => {
       const second = await runProvision([], { NATS_URI: broker.uri, DUPLICATE_WINDOW: '20m' });
 
       expect(first).toMatchObject({ code: 0, err: '' });
-      expect(first.out.match(/created/g)).toHaveLength(3);
+      expect(first.out.match(/created/g)).toHaveLength(5);
       expect(second).toMatchObject({ code: 0, err: '' });
       expect(second.out).toMatch(/^warning: stream payment: duplicate-window is 600 s, should be 1200 s/);
+    } finally {
+      await broker.stop();
+    }
+  });
+
+  test('makes the consumer that REPLAY_MODE asks for, and changes it only when asked to', async () => {
+    const broker = await startBroker();
+    const withMode = (mode: string, ...args: string[]) =>
+      runProvision(args, { NATS_URI: broker.uri, REPLAY_MODE: mode });
+    const policy = async () =>
+      (await broker.manager.consumers.info('payment', 'payment-consumer')).config.replay_policy;
+    try {
+      expect(await withMode('broker')).toMatchObject({ code: 0, err: '' });
+      expect(await policy()).toBe('original');
+
+      const found = await withMode('original');
+      expect(found.out).toMatch(/^warning: consumer payment payment-consumer: replay is original, should be/);
+      expect(await policy()).toBe('original');
+
+      expect(await withMode('instant', '--apply')).toMatchObject({ code: 0 });
+      expect(await policy()).toBe('instant');
     } finally {
       await broker.stop();
     }
@@ -112,11 +139,16 @@ describe('npm run provision', () => {
   });
 
   test('names a wrong setting and exits 1', async () => {
-    const { code, err } = await runProvision([], { STREAM_REPLICAS: '2', DUPLICATE_WINDOW: 'soon' });
+    const { code, err } = await runProvision([], {
+      STREAM_REPLICAS: '2',
+      DUPLICATE_WINDOW: 'soon',
+      REPLAY_MODE: 'slow',
+    });
 
     expect(code).toBe(1);
     expect(err).toMatch(/STREAM_REPLICAS: must be 1 or 3/);
     expect(err).toMatch(/DUPLICATE_WINDOW: must be a length of time/);
+    expect(err).toMatch(/REPLAY_MODE: /);
   });
 
   test('says that the broker is away within 7 s, without the password of the address', async () => {

@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { AckPolicy, type ConsumerConfig, DiscardPolicy, nanos, RetentionPolicy, StorageType } from 'nats';
+import {
+  AckPolicy,
+  type ConsumerConfig,
+  DiscardPolicy,
+  nanos,
+  ReplayPolicy,
+  RetentionPolicy,
+  StorageType,
+} from 'nats';
 import { definitionFiles } from './definitions.ts';
 import { type Finding, findingLine } from './preflight.ts';
 import { isSafe, type ProvisionMode, provision } from './provision.ts';
@@ -21,11 +29,12 @@ beforeEach(async () => {
 
 const run = (mode: ProvisionMode, streams?: StreamOptions) => provision(broker.admin, { mode, streams });
 const settings = (findings: Finding[]) => findings.map(({ severity, setting }) => `${severity} ${setting}`);
-const [payment, deadLetters] = streamDefinitions();
+const [payment, backlog, deadLetters] = streamDefinitions();
 
 /** The stream as it must be, but for some settings, made by hand; then what a check says about it. */
 async function checkStream(changes: object) {
   await broker.manager.streams.add({ ...payment, ...changes });
+  await broker.manager.streams.add({ ...backlog });
   await broker.manager.streams.add({ ...deadLetters });
   const { findings } = await run('check');
   return findings.filter(({ resource }) => resource === 'stream payment');
@@ -50,8 +59,10 @@ describe('an empty broker', () => {
 
     expect(first.done).toEqual([
       'stream payment: created',
+      'stream payment-backlog: created',
       'stream payment-dead-letters: created',
       'consumer payment payment-consumer: created',
+      'consumer payment-backlog payment-backlog-consumer: created',
     ]);
     expect(first).toMatchObject({ findings: [], replicas: 1, atomicBatches: true });
     expect([second.done, second.findings, third.done, third.findings]).toEqual([[], [], [], []]);
@@ -61,7 +72,13 @@ describe('an empty broker', () => {
     const report = await run('check');
 
     expect(report.findings.map(findingLine)).toEqual(
-      ['stream payment', 'stream payment-dead-letters', 'consumer payment payment-consumer'].map(
+      [
+        'stream payment',
+        'stream payment-backlog',
+        'stream payment-dead-letters',
+        'consumer payment payment-consumer',
+        'consumer payment-backlog payment-backlog-consumer',
+      ].map(
         (resource) =>
           `unsafe: ${resource}: existence fails: it does not exist, so nothing can be stored or applied. Mend it: npm run provision`,
       ),
@@ -79,22 +96,24 @@ describe('an empty broker', () => {
 
   test('takes the JSON definitions as the nats CLI sends them, and nothing is left to say', async () => {
     const folder = fileURLToPath(new URL('..', import.meta.url));
-    const config = new Map(
-      definitionFiles().map(({ name }) => [name, readFileSync(`${folder}/${name}`, 'utf8')]),
-    );
     const ask = async (subject: string, body: string) =>
       (await broker.admin.request(`$JS.API.${subject}`, body)).json<{ error?: unknown }>();
 
-    const answers = [
-      await ask('STREAM.CREATE.payment', config.get('payment.stream.json') ?? ''),
-      await ask('STREAM.CREATE.payment-dead-letters', config.get('payment-dead-letters.stream.json') ?? ''),
-      await ask(
-        'CONSUMER.CREATE.payment.payment-consumer',
-        `{"stream_name":"payment","action":"create","config":${config.get('payment.payment-consumer.consumer.json')}}`,
-      ),
-    ];
+    const answers = [];
+    for (const { name } of definitionFiles()) {
+      const config = readFileSync(`${folder}/${name}`, 'utf8');
+      const [stream, consumer] = name.split('.');
+      answers.push(
+        name.endsWith('.stream.json')
+          ? await ask(`STREAM.CREATE.${stream}`, config)
+          : await ask(
+              `CONSUMER.CREATE.${stream}.${consumer}`,
+              `{"stream_name":"${stream}","action":"create","config":${config}}`,
+            ),
+      );
+    }
 
-    expect(answers.map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
+    expect(answers.map(({ error }) => error)).toEqual(Array.from({ length: 5 }, () => undefined));
     expect(await run('create')).toMatchObject({ done: [], findings: [] });
   });
 });
@@ -210,13 +229,92 @@ describe('a consumer', () => {
 
     const { findings } = await run('check');
 
-    const lines = findings.filter(({ resource }) => resource.startsWith('consumer')).map(findingLine);
+    const lines = findings
+      .filter(({ resource }) => resource.startsWith('consumer payment '))
+      .map(findingLine);
     const mend =
       'Mend it: npm run provision -- --apply   (or: nats consumer rm payment payment-consumer --force && npm run provision)';
     expect(lines).toEqual([
       `unsafe: consumer payment payment-consumer: ack is none, must be explicit: a message would count as applied before it is. ${mend}`,
       `unsafe: consumer payment payment-consumer: deliver is new, must be all: older messages would never be applied. ${mend}`,
     ]);
+  });
+});
+
+describe('who paces', () => {
+  const asked = (replayPolicy: StreamOptions['replayPolicy']) => ({ ...streamDefaults, replayPolicy });
+  const policies = async () => {
+    const { manager } = broker;
+    const live = await manager.consumers.info('payment', 'payment-consumer');
+    const aside = await manager.consumers.info('payment-backlog', 'payment-backlog-consumer');
+    return [live, aside].map(({ config }) => config.replay_policy);
+  };
+
+  test('is we: neither consumer delays anything', async () => {
+    await run('create', asked('instant'));
+
+    expect(await policies()).toEqual(['instant', 'instant']);
+  });
+
+  test('is the broker where it is asked to: the consumer of live events is made so, and nothing is left to say', async () => {
+    const { done } = await run('create', asked('original'));
+
+    expect(done).toContain('consumer payment payment-consumer: created');
+    expect(await policies()).toEqual(['original', 'instant']);
+    expect((await run('check', asked('original'))).findings).toEqual([]);
+  });
+
+  test('stays as it is found, with a warning and the command that changes it', async () => {
+    await run('create');
+    const report = await run('create', asked('original'));
+
+    expect(await policies()).toEqual(['instant', 'instant']);
+    expect(isSafe(report)).toBe(true);
+    expect(report.findings.map(findingLine)).toEqual([
+      'warning: consumer payment payment-consumer: replay is instant, REPLAY_MODE=broker asks for original: nobody paces a backlog. ' +
+        'Mend it: REPLAY_MODE=broker npm run provision -- --apply   (or: nats consumer rm payment payment-consumer --force && REPLAY_MODE=broker npm run provision)',
+    ]);
+
+    expect((await run('apply', asked('original'))).done).toEqual([
+      'consumer payment payment-consumer: made anew, for replay',
+    ]);
+    expect(await policies()).toEqual(['original', 'instant']);
+    expect((await run('check')).findings.map(findingLine)).toEqual([
+      expect.stringMatching(
+        /^warning: .*replay is original, should be instant.*Mend it: npm run provision -- --apply/,
+      ),
+    ]);
+  });
+
+  test('is named in the command when the consumer is missing', async () => {
+    const { findings } = await run('check', asked('original'));
+
+    const mend = (resource: string) => findings.find((finding) => finding.resource === resource)?.mend;
+    expect(mend('consumer payment payment-consumer')).toBe('REPLAY_MODE=broker npm run provision');
+    expect(mend('consumer payment-backlog payment-backlog-consumer')).toBe('npm run provision');
+  });
+
+  test('is nothing to a service that does not know the mode', async () => {
+    await run('create', asked('original'));
+
+    expect((await run('check', asked(undefined))).findings).toEqual([]);
+  });
+
+  test('is never the broker for what was set aside: that would be paced twice', async () => {
+    await run('create');
+    await broker.manager.consumers.delete('payment-backlog', 'payment-backlog-consumer');
+    await broker.manager.consumers.add('payment-backlog', {
+      durable_name: 'payment-backlog-consumer',
+      ack_policy: AckPolicy.Explicit,
+      replay_policy: ReplayPolicy.Original,
+    });
+
+    for (const mode of ['original', 'instant', undefined] as const) {
+      const found = (await run('check', asked(mode))).findings.map(findingLine);
+      expect(found).toContainEqual(
+        expect.stringMatching(/^warning: consumer payment-backlog .*replay is original, should be instant/),
+      );
+    }
   });
 });
 
@@ -231,6 +329,45 @@ test('what is there is never changed without being asked by name', async () => {
   expect((await broker.manager.streams.info('payment')).config.discard).toBe('old');
   const { config } = await broker.manager.consumers.info('payment', 'payment-consumer');
   expect(config.max_deliver).toBe(1);
+});
+
+describe('the backlog', () => {
+  const change = async (changes: object) => {
+    await run('create');
+    await broker.manager.streams.update('payment-backlog', changes);
+    return (await run('check')).findings.map(findingLine);
+  };
+
+  test('is looked at as the queue is', async () => {
+    const lines = await change({ discard: DiscardPolicy.Old, max_age: nanos(7_200_000) });
+
+    expect(lines).toEqual([
+      expect.stringMatching(/^unsafe: stream payment-backlog: discard is old, must be new/),
+      expect.stringMatching(/^unsafe: stream payment-backlog: max-age is 2 h, must be 168 h or more/),
+    ]);
+  });
+
+  test('must have room for a message and its added headers', async () => {
+    expect(await change({ max_msg_size: 262_144 })).toEqual([
+      expect.stringMatching(/^warning: stream payment-backlog: max-msg-size is 262144, should be 1048576/),
+    ]);
+    await run('apply');
+    expect((await run('check')).findings).toEqual([]);
+  });
+
+  test('whose consumer passes over some of it is unsafe', async () => {
+    await run('create');
+    await broker.manager.consumers.delete('payment-backlog', 'payment-backlog-consumer');
+    await broker.manager.consumers.add('payment-backlog', {
+      durable_name: 'payment-backlog-consumer',
+      ack_policy: AckPolicy.Explicit,
+      filter_subject: 'backlog.payments.new',
+    });
+
+    expect((await run('check')).findings.map(findingLine)).toEqual([
+      expect.stringMatching(/filter is backlog\.payments\.new, must be backlog\.payments\.\* or none/),
+    ]);
+  });
 });
 
 describe('applying', () => {
@@ -290,7 +427,7 @@ describe('what the broker refuses to create', () => {
 
     const [line] = await existence();
 
-    expect(line).toMatch(/existence fails: .*overlap.*nats stream ls --subject/);
+    expect(line).toMatch(/existence fails: .*overlap.*nats stream ls --subject 'payments\.\*'/);
   });
 
   test('because it needs a cluster is said', async () => {

@@ -1,7 +1,8 @@
 import { type JetStreamManager, type NatsConnection, NatsError, type StreamConfig } from 'nats';
-import { compareConsumer } from './consumer-findings.ts';
+import { compareConsumer, modeFor } from './consumer-findings.ts';
 import { mendedStream } from './mend.ts';
 import { applyCommand, createCommand, type Finding } from './preflight.ts';
+import { hasAtomicBatches, isAtLeast, oldestServer, versionOf } from './server-version.ts';
 import { compareStream } from './stream-findings.ts';
 import {
   type ConsumerDefinition,
@@ -9,6 +10,7 @@ import {
   paymentStreamName,
   type StreamDefinition,
   type StreamOptions,
+  streamDefaults,
   streamDefinitions,
 } from './streams.ts';
 
@@ -29,24 +31,22 @@ export interface ProvisionReport {
   findings: Finding[];
 }
 
-const oldestServer = { major: 2, minor: 11 };
-const atomicBatchServer = { major: 2, minor: 12 };
-
 interface Provisioning {
   manager: JetStreamManager;
   mode: ProvisionMode;
+  streams: StreamOptions;
   report: ProvisionReport;
 }
 
 /** Compares the broker with what the system needs and, as far as the mode allows, brings it there. */
 export async function provision(
   connection: NatsConnection,
-  { mode, streams = undefined }: { mode: ProvisionMode; streams?: StreamOptions | undefined },
+  { mode, streams = streamDefaults }: { mode: ProvisionMode; streams?: StreamOptions | undefined },
 ): Promise<ProvisionReport> {
-  const serverVersion = connection.info?.version ?? '0.0.0';
+  const serverVersion = versionOf(connection);
   const report: ProvisionReport = {
     serverVersion,
-    atomicBatches: isAtLeast(serverVersion, atomicBatchServer),
+    atomicBatches: hasAtomicBatches(connection),
     replicas: undefined,
     done: [],
     findings: [],
@@ -64,10 +64,10 @@ export async function provision(
   // Without the check of the account, which needs a permission that the services do not have.
   const manager = await connection.jetstreamManager({ checkAPI: false });
   for (const definition of streamDefinitions(streams)) {
-    await provisionStream(definition, { manager, mode, report });
+    await provisionStream(definition, { manager, mode, streams, report });
   }
-  for (const definition of consumerDefinitions()) {
-    await provisionConsumer(definition, { manager, mode, report });
+  for (const definition of consumerDefinitions(streams)) {
+    await provisionConsumer(definition, { manager, mode, streams, report });
   }
   return report;
 }
@@ -90,7 +90,7 @@ async function provisionStream(
       report.findings.push(missing(resource));
       return;
     }
-    const refused = await refusalOf(manager.streams.add(wanted));
+    const refused = await refusalOf(name, manager.streams.add(wanted));
     if (refused === undefined) report.done.push(`${resource}: created`);
     else report.findings.push(notCreated(resource, refused));
     if (name === paymentStreamName && refused === undefined) report.replicas = definition.num_replicas;
@@ -103,7 +103,7 @@ async function provisionStream(
     report.findings.push(...findings);
     return;
   }
-  const refused = await refusalOf(manager.streams.update(name, mendedStream(wanted, found.config)));
+  const refused = await refusalOf(name, manager.streams.update(name, mendedStream(wanted, found.config)));
   if (refused === undefined) {
     report.done.push(`${resource}: changed ${findings.map((finding) => finding.setting).join(', ')}`);
   } else {
@@ -113,20 +113,20 @@ async function provisionStream(
 
 async function provisionConsumer(
   definition: ConsumerDefinition,
-  { manager, mode, report }: Provisioning,
+  { manager, mode, streams, report }: Provisioning,
 ): Promise<void> {
   const { stream, ...wanted } = definition;
   const resource = `consumer ${stream} ${definition.durable_name}`;
   const found = await found404(manager.consumers.info(stream, definition.durable_name));
-  const findings = found === undefined ? [] : compareConsumer(definition, found.config);
+  const findings = found === undefined ? [] : compareConsumer(definition, found.config, streams);
   if (found === undefined ? mode === 'check' : mode !== 'apply' || findings.length === 0) {
-    report.findings.push(...(found === undefined ? [missing(resource)] : findings));
+    report.findings.push(...(found === undefined ? [missing(resource, modeFor(definition))] : findings));
     return;
   }
   // Made anew and not edited: some settings cannot be edited, and a message that ran out of deliveries is
   // handed out again by a new consumer only. A work queue keeps what was not acknowledged, so nothing is lost.
   if (found !== undefined) await manager.consumers.delete(stream, definition.durable_name);
-  const refused = await refusalOf(manager.consumers.add(stream, wanted));
+  const refused = await refusalOf(stream, manager.consumers.add(stream, wanted));
   if (refused !== undefined) {
     report.findings.push(notCreated(resource, refused));
     return;
@@ -141,12 +141,12 @@ function forServer(definition: StreamDefinition, { atomicBatches }: ProvisionRep
   return atomicBatches ? { ...settings, ...{ allow_atomic } } : settings;
 }
 
-const missing = (resource: string): Finding => ({
+const missing = (resource: string, mode = ''): Finding => ({
   severity: 'unsafe',
   resource,
   setting: 'existence',
   problem: 'fails: it does not exist, so nothing can be stored or applied',
-  mend: createCommand,
+  mend: `${mode}${createCommand}`,
 });
 
 interface Refusal {
@@ -163,7 +163,7 @@ const notCreated = (resource: string, { message, mend }: Refusal): Finding => ({
 });
 
 const room = `set STREAM_MAX_BYTES lower, or give the broker more room (max_file_store, a larger disk), then: ${createCommand}`;
-const onlyConsumer = `see who reads it (nats consumer ls ${paymentStreamName}) and remove that consumer: a work queue has one reader; then: ${createCommand}`;
+const onlyConsumer = `see who reads it (nats consumer ls <stream>) and remove that consumer: a work queue has one reader; then: ${createCommand}`;
 /** What a person must change first, by the server's error code. Any other error may pass by itself and is thrown. */
 const refusals: ReadonlyMap<number, string> = new Map([
   [10023, room],
@@ -176,14 +176,14 @@ const refusals: ReadonlyMap<number, string> = new Map([
   [10059, createCommand],
   [
     10065,
-    `see which stream has its subjects (nats stream ls --subject 'payments.*', or 'dead-letters.payments.*') and remove it, then: ${createCommand}`,
+    `see which stream has its subjects (nats stream ls --subject '<subject>') and remove it, then: ${createCommand}`,
   ],
   [10074, `set STREAM_REPLICAS=1, or run a cluster of three nats-servers, then: ${createCommand}`],
   [10099, onlyConsumer],
   [10100, onlyConsumer],
 ]);
 
-async function refusalOf(work: Promise<unknown>): Promise<Refusal | undefined> {
+async function refusalOf(stream: string, work: Promise<unknown>): Promise<Refusal | undefined> {
   try {
     await work;
     return undefined;
@@ -191,13 +191,9 @@ async function refusalOf(work: Promise<unknown>): Promise<Refusal | undefined> {
     const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
     const mend = code === undefined ? undefined : refusals.get(code);
     if (mend === undefined || !(error instanceof NatsError)) throw error;
-    return { message: error.message, mend };
+    const [subject = ''] = streamDefinitions().find(({ name }) => name === stream)?.subjects ?? [];
+    return { message: error.message, mend: mend.replace('<stream>', stream).replace('<subject>', subject) };
   }
-}
-
-function isAtLeast(version: string, wanted: { major: number; minor: number }): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major > wanted.major || (major === wanted.major && minor >= wanted.minor);
 }
 
 async function found404<T>(looked: Promise<T>): Promise<T | undefined> {

@@ -6,8 +6,9 @@ import {
   NatsError,
   type PubAck,
 } from 'nats';
-import type { BrokerConnection } from './connection.ts';
+import { type BrokerConnection, isBrokerLost, untilDown } from './connection.ts';
 import { type EncodedMessage, encodeEvent, type PaymentEvent } from './messages.ts';
+import { fullCodes } from './outgoing.ts';
 import { paymentStreamName } from './streams.ts';
 import { atMost } from './waiting.ts';
 
@@ -103,25 +104,8 @@ function toHeaders(values: Record<string, string>): MsgHdrs {
   return hdrs;
 }
 
-class BrokerLost extends Error {
-  override name = 'BrokerLost';
-}
-
-/** The client waits out its timeout when the connection breaks; the caller need not. */
-function untilDown<T>(broker: BrokerConnection, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stopListening = broker.onChange((state) => {
-      if (!state.up) reject(new BrokerLost(state.detail));
-    });
-    work.then(resolve, reject).finally(stopListening);
-  });
-}
-
-// Codes of the server: 10077 stream limits reached, 10047 and 10023 no room on the server.
-const fullCodes: ReadonlySet<number> = new Set([10077, 10047, 10023]);
-
 function classify(error: unknown): { reason: UnavailableReason; detail: string } {
-  if (error instanceof BrokerLost) return { reason: 'broker-down', detail: error.message };
+  if (isBrokerLost(error)) return { reason: 'broker-down', detail: error.message };
   if (!(error instanceof NatsError)) return { reason: 'refused', detail: String(error) };
   if (error.code === 'TIMEOUT') return { reason: 'no-answer', detail: noAnswer };
   if (error.code === '503' && error.api_error === undefined) {

@@ -1,5 +1,5 @@
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from 'nats';
-import { paymentConsumerName, paymentStreamName } from './streams.ts';
+import type { WorkQueue } from './streams.ts';
 import { atMost } from './waiting.ts';
 
 export type PullEnd = { kind: 'over' } | { kind: 'failed'; detail: string };
@@ -19,6 +19,7 @@ export interface Pull {
 export interface PullOptions {
   connection: NatsConnection;
   inboxPrefix: string;
+  queue: WorkQueue;
   batch: number;
   /** The broker ends the pull after this. */
   expiresMs: number;
@@ -28,13 +29,12 @@ export interface PullOptions {
 // How much later than agreed the broker may say that the pull is over, before it counts as lost.
 const lateMs = 1_000;
 const drainWithinMs = 1_000;
-const requestSubject = `$JS.API.CONSUMER.MSG.NEXT.${paymentStreamName}.${paymentConsumerName}`;
 
 /**
  * Not the client's `fetch`: that one unsubscribes when its own timer runs out, and what is on its way then is
  * handed out again only after the ack wait. Here the end is a round trip: every message sent before it arrives.
  */
-export function openPull({ connection, inboxPrefix, batch, expiresMs, onMessage }: PullOptions): Pull {
+export function openPull({ connection, inboxPrefix, queue, batch, expiresMs, onMessage }: PullOptions): Pull {
   const inbox = createInbox(inboxPrefix);
   let missing = batch;
   let isOver = false;
@@ -54,7 +54,7 @@ export function openPull({ connection, inboxPrefix, batch, expiresMs, onMessage 
       if (error !== null) return close({ kind: 'failed', detail: error.message }, drain);
       // The broker's own words come to the inbox, messages come with the subject on which they were published.
       if (message.subject === inbox) {
-        const end = endFrom(message);
+        const end = endFrom(message, queue);
         if (end !== undefined) close(end, drain);
         return;
       }
@@ -67,7 +67,8 @@ export function openPull({ connection, inboxPrefix, batch, expiresMs, onMessage 
     () => close({ kind: 'failed', detail: 'the broker did not answer a pull in time' }, drain),
     expiresMs + lateMs,
   );
-  connection.publish(requestSubject, JSON.stringify({ batch, expires: nanos(expiresMs) }), { reply: inbox });
+  const next = `$JS.API.CONSUMER.MSG.NEXT.${queue.stream}.${queue.consumer}`;
+  connection.publish(next, JSON.stringify({ batch, expires: nanos(expiresMs) }), { reply: inbox });
 
   return {
     accepted: connection.flush().then(
@@ -94,7 +95,7 @@ async function leave(subscription: Subscription): Promise<void> {
 }
 
 /** What a status of the broker means for the pull; undefined when it goes on. */
-function endFrom(message: Msg): PullEnd | undefined {
+function endFrom(message: Msg, { stream, consumer }: WorkQueue): PullEnd | undefined {
   const code = message.headers?.code ?? 0;
   switch (code) {
     case 0:
@@ -106,7 +107,7 @@ function endFrom(message: Msg): PullEnd | undefined {
     case 503:
       return {
         kind: 'failed',
-        detail: `stream ${paymentStreamName} has no consumer ${paymentConsumerName}; create it with: npm run provision`,
+        detail: `stream ${stream} has no consumer ${consumer}; create it with: npm run provision`,
       };
     default:
       return { kind: 'failed', detail: `${code} ${message.headers?.description.toLowerCase()}` };

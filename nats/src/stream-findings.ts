@@ -8,7 +8,7 @@ import {
   hours,
   seconds,
 } from './preflight.ts';
-import { paymentStreamName, type StreamDefinition } from './streams.ts';
+import { backlogStreamName, paymentStreamName, type StreamDefinition } from './streams.ts';
 import { covers } from './subjects.ts';
 
 /** What differs in a stream that can lose a payment or cost something, worst first. */
@@ -34,10 +34,7 @@ export function compareStream(
 
 /** What the broker changes only by making the stream anew, which `--apply` never does: it would delete what is in it. */
 function unchangeable(wanted: StreamDefinition, found: StreamConfig): Check[] {
-  const before =
-    wanted.name === paymentStreamName
-      ? 'stop the gateway, let payment-service apply what is in it (PREFLIGHT=warn)'
-      : `save it (nats stream backup ${wanted.name} <folder>)`;
+  const before = emptiedBy(wanted);
   const mend = `${before}, then: nats stream rm ${wanted.name} --force && ${createCommand}`;
   return [
     {
@@ -62,6 +59,18 @@ function unchangeable(wanted: StreamDefinition, found: StreamConfig): Check[] {
       mend,
     },
   ];
+}
+
+/** How a stream is emptied, or saved, before it is made anew. */
+function emptiedBy({ name }: StreamDefinition): string {
+  switch (name) {
+    case paymentStreamName:
+      return 'stop the gateway, let payment-service apply what is in it (PREFLIGHT=warn)';
+    case backlogStreamName:
+      return 'let payment-service replay what is in it (PREFLIGHT=warn)';
+    default:
+      return `save it (nats stream backup ${name} <folder>)`;
+  }
 }
 
 function losing(wanted: StreamDefinition, found: StreamConfig): Check[] {
@@ -149,6 +158,13 @@ function costly(wanted: StreamDefinition, found: StreamConfig): Check[] {
       problem: `${found.max_msg_size === -1 ? 'has no limit' : `is ${found.max_msg_size}`}, should be ${wanted.max_msg_size}: a larger message finds no room among the dead letters`,
       mend: edit(wanted, `--max-msg-size=${wanted.max_msg_size}`),
     },
+    {
+      wrong: wanted.name !== paymentStreamName && isOver(wanted.max_msg_size, found.max_msg_size),
+      severity,
+      setting: 'max-msg-size',
+      problem: `is ${found.max_msg_size}, should be ${wanted.max_msg_size}: a large message and what is added to it find no room`,
+      mend: edit(wanted, `--max-msg-size=${wanted.max_msg_size}`),
+    },
   ];
 }
 
@@ -156,4 +172,4 @@ const edit = ({ name }: StreamDefinition, flags: string) =>
   `${applyCommand}   (or: nats stream edit ${name} ${flags} --force)`;
 
 /** For limits where -1 means none. */
-const isOver = (found: number, wanted: number) => found === -1 || found > wanted;
+const isOver = (one: number, other: number) => other !== -1 && (one === -1 || one > other);

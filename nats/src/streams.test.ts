@@ -6,7 +6,13 @@ import { RetentionPolicy } from 'nats';
 import { definitionFiles } from './definitions.ts';
 import { mendedStream } from './mend.ts';
 import { actions, subjectOf } from './messages.ts';
-import { consumerDefinitions, deadLetterSubject, streamDefaults, streamDefinitions } from './streams.ts';
+import {
+  consumerDefinitions,
+  deadLetterSubject,
+  outageBudgetMs,
+  streamDefaults,
+  streamDefinitions,
+} from './streams.ts';
 import { covers } from './subjects.ts';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
@@ -48,30 +54,61 @@ describe('the streams', () => {
     }
   });
 
-  test('have a work queue that keeps a message for seven days', () => {
-    const queue = streams.find(({ retention }) => retention === RetentionPolicy.Workqueue);
+  test('have two work queues that keep a message for seven days', () => {
+    const queues = streams.filter(({ retention }) => retention === RetentionPolicy.Workqueue);
 
-    expect(queue).toMatchObject({ name: 'payment', max_age: 7 * 86_400 * 1e9 });
+    expect(queues.map(({ name, max_age }) => [name, max_age])).toEqual([
+      ['payment', outageBudgetMs * 1e6],
+      ['payment-backlog', outageBudgetMs * 1e6],
+    ]);
+    expect(outageBudgetMs).toBe(7 * 86_400_000);
   });
 
-  test('have room among the dead letters for any message of the queue and the reason', () => {
-    const [queue, deadLetters] = streams;
+  test('have room in the backlog and among the dead letters for any message of the queue and what is added', () => {
+    const [queue, ...copies] = streams;
 
-    expect(deadLetters?.max_msg_size).toBeGreaterThan((queue?.max_msg_size ?? 0) + 16_384);
+    for (const { max_msg_size } of copies)
+      expect(max_msg_size).toBeGreaterThan((queue?.max_msg_size ?? 0) + 16_384);
   });
 
   test('follow the settings', () => {
-    const [queue, deadLetters] = streamDefinitions({ duplicateWindowMs: 1_000, replicas: 3, maxBytes: 100 });
+    const [queue, backlog, deadLetters] = streamDefinitions({
+      duplicateWindowMs: 1_000,
+      replicas: 3,
+      maxBytes: 100,
+    });
 
     expect(queue).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 100 });
+    expect(backlog).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 100 });
     expect(deadLetters).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 50 });
   });
 });
 
-test('the consumer hands a message out until it is settled', () => {
-  expect(consumerDefinitions()).toEqual([
-    expect.objectContaining({ max_deliver: -1, ack_policy: 'explicit', deliver_policy: 'all' }),
-  ]);
+describe('the consumers', () => {
+  test('hand a message out until it is settled, one for each work queue, paced by nobody but us', () => {
+    const sound = {
+      max_deliver: -1,
+      ack_policy: 'explicit',
+      deliver_policy: 'all',
+      replay_policy: 'instant',
+    };
+
+    expect(consumerDefinitions()).toEqual([
+      expect.objectContaining({ ...sound, stream: 'payment', durable_name: 'payment-consumer' }),
+      expect.objectContaining({
+        ...sound,
+        stream: 'payment-backlog',
+        durable_name: 'payment-backlog-consumer',
+      }),
+    ]);
+  });
+
+  test('leave the pacing to JetStream where it is asked to, and only that of live events', () => {
+    const asked = consumerDefinitions({ ...streamDefaults, replayPolicy: 'original' });
+
+    expect(asked.map(({ replay_policy }) => replay_policy)).toEqual(['original', 'instant']);
+    expect(asked[0]?.description).toContain('REPLAY_MODE=broker');
+  });
 });
 
 test('a dead letter goes to a subject that is not made from input', () => {

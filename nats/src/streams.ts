@@ -1,11 +1,26 @@
 import { AckPolicy, DeliverPolicy, DiscardPolicy, ReplayPolicy, RetentionPolicy, StorageType } from 'nats';
 
 export const paymentStreamName = 'payment';
-export const paymentConsumerName = 'payment-consumer';
+export const backlogStreamName = 'payment-backlog';
 export const deadLetterStreamName = 'payment-dead-letters';
 
-/** Kept across every republication of a message, since the broker gives the copy a time and a sequence of its own. */
-export const originHeaders = { storedAt: 'Paystream-Stored-At', sequence: 'Paystream-Sequence' } as const;
+export interface WorkQueue {
+  stream: string;
+  consumer: string;
+  /** What its messages are published on. */
+  subjects: string;
+}
+
+/** What payment-service pulls from: `payment`, and `backlog` for what was set aside to be replayed. */
+export const workQueues = {
+  payment: { stream: paymentStreamName, consumer: 'payment-consumer', subjects: 'payments.*' },
+  backlog: {
+    stream: backlogStreamName,
+    consumer: 'payment-backlog-consumer',
+    subjects: 'backlog.payments.*',
+  },
+} as const satisfies Record<string, WorkQueue>;
+export type WorkQueueName = keyof typeof workQueues;
 
 export interface StreamDefinition {
   name: string;
@@ -43,6 +58,11 @@ export interface StreamOptions {
   replicas: number;
   /** Size limit of the work queue; over it a publish is refused and the gateway answers 503. */
   maxBytes: number;
+  /**
+   * Who paces `payment`: we (`instant`), or JetStream (`original`, which is REPLAY_MODE=broker). Left out by who does
+   * not know: the consumer is then made with `instant`, and whichever it has is fine.
+   */
+  replayPolicy?: 'instant' | 'original' | undefined;
 }
 
 export const streamDefaults: StreamOptions = {
@@ -50,18 +70,19 @@ export const streamDefaults: StreamOptions = {
   replicas: 1,
   // About 5 million messages of 400 bytes: a week's outage at 8 a second.
   maxBytes: 2_147_483_648,
+  replayPolicy: 'instant',
 };
 
 const nanos = (ms: number) => ms * 1_000_000;
 
-/** A message that is not applied within this time is deleted by the broker: the outage budget. */
+/** A message that is not applied within this time is deleted by the broker, on either work queue: the outage budget. */
 export const outageBudgetMs = 7 * 86_400_000;
 export const ackWaitMs = 30_000;
 
 // A webhook body is at most 256 KiB and an event is made of a few short fields of it.
 const messageBytesMax = 262_144;
-// A dead letter is a message and the headers that say why; what the queue took must find room here.
-const deadLetterBytesMax = 1_048_576;
+// A copy is a message and the headers that say where it was and why it is here; what the queue took must find room.
+const copyBytesMax = 1_048_576;
 
 /** The streams as they must be. Each number has its reason beside it. */
 export function streamDefinitions(options: StreamOptions = streamDefaults): StreamDefinition[] {
@@ -75,18 +96,28 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
     allow_direct: false,
     allow_atomic: true,
   };
+  const workQueue = { retention: RetentionPolicy.Workqueue, max_age: nanos(outageBudgetMs), ...shared };
   return [
     {
       name: paymentStreamName,
       description:
         'Paystream: payment events waiting to be applied by payment-service. Work queue: an applied event leaves it. ' +
-        'See nats/README.md.',
-      subjects: ['payments.*'],
-      retention: RetentionPolicy.Workqueue,
-      max_age: nanos(outageBudgetMs),
+        'After an outage what waits here is set aside to payment-backlog, and live events pass. See nats/README.md.',
+      subjects: [workQueues.payment.subjects],
       max_bytes: options.maxBytes,
       max_msg_size: messageBytesMax,
-      ...shared,
+      ...workQueue,
+    },
+    {
+      name: backlogStreamName,
+      description:
+        'Paystream: payment events of an outage, set aside from payment and replayed by payment-service at the rate at ' +
+        'which they came. Work queue: an applied event leaves it. See nats/README.md.',
+      subjects: [workQueues.backlog.subjects],
+      // Whatever the queue held must fit; of all three the broker sets the room aside at once.
+      max_bytes: options.maxBytes,
+      max_msg_size: copyBytesMax,
+      ...workQueue,
     },
     {
       name: deadLetterStreamName,
@@ -96,31 +127,46 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
       retention: RetentionPolicy.Limits,
       // Kept until a person has decided.
       max_age: 0,
-      // Of both the broker sets the room aside at once, so a small disk needs only the one setting lowered.
+      // A small disk needs only the one setting lowered.
       max_bytes: Math.floor(options.maxBytes / 2),
-      max_msg_size: deadLetterBytesMax,
+      max_msg_size: copyBytesMax,
       ...shared,
     },
   ];
 }
 
 /** The consumers as they must be. */
-export function consumerDefinitions(): ConsumerDefinition[] {
+export function consumerDefinitions({ replayPolicy }: StreamOptions = streamDefaults): ConsumerDefinition[] {
+  const isPacedByBroker = replayPolicy === 'original';
+  const shared = {
+    ack_policy: AckPolicy.Explicit,
+    deliver_policy: DeliverPolicy.All,
+    // A batch takes well under a second; a process that died gives its messages back after this.
+    ack_wait: nanos(ackWaitMs),
+    max_ack_pending: 20_000,
+    // A work queue keeps a message that ran out of deliveries for ever and hands it to nobody.
+    max_deliver: -1,
+  };
   return [
     {
       stream: paymentStreamName,
-      durable_name: paymentConsumerName,
+      durable_name: workQueues.payment.consumer,
+      description: isPacedByBroker
+        ? 'Paystream: payment-service pulls here. Replay policy original (REPLAY_MODE=broker): JetStream paces, only ' +
+          'when it starts the consumer, and nothing is set aside. See nats/README.md.'
+        : 'Paystream: payment-service pulls here. Replay policy instant: after an outage payment-service sets the ' +
+          'backlog aside and paces it itself, from payment-backlog. See nats/README.md.',
+      replay_policy: isPacedByBroker ? ReplayPolicy.Original : ReplayPolicy.Instant,
+      ...shared,
+    },
+    {
+      stream: backlogStreamName,
+      durable_name: workQueues.backlog.consumer,
       description:
-        'Paystream: payment-service pulls here. Replay policy instant: pacing after an outage is the business of ' +
-        'the service, not of the broker. See nats/README.md.',
-      ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.All,
+        'Paystream: payment-service pulls here what it set aside, and applies each event when it is due. Replay ' +
+        'policy instant: the service paces, by the time at which an event was first stored. See nats/README.md.',
       replay_policy: ReplayPolicy.Instant,
-      // A batch takes well under a second; a process that died gives its messages back after this.
-      ack_wait: nanos(ackWaitMs),
-      max_ack_pending: 20_000,
-      // A work queue keeps a message that ran out of deliveries for ever and hands it to nobody.
-      max_deliver: -1,
+      ...shared,
     },
   ];
 }

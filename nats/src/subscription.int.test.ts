@@ -1,10 +1,20 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { AckPolicy, headers, nanos } from 'nats';
+import { headers } from 'nats';
 import type { BrokerConnection } from './connection.ts';
-import { encodeEvent, type PaymentEvent } from './messages.ts';
 import { provision } from './provision.ts';
 import { createSubscription, type Delivery, retryDelayMs, type Subscription } from './subscription.ts';
-import { eventOf, log, startBroker, type TestBroker, timed, until, up } from './testing/fixture.ts';
+import {
+  countsOf,
+  log,
+  publishEvents,
+  shortenAckWait,
+  startBroker,
+  type TestBroker,
+  takeOne,
+  timed,
+  until,
+  up,
+} from './testing/fixture.ts';
 
 let broker: TestBroker;
 let running: Subscription[];
@@ -26,29 +36,11 @@ function subscribe({ heldMax = 100, connection = broker.join() } = {}) {
   return subscription;
 }
 
-async function publish(count = 1): Promise<PaymentEvent[]> {
-  const events = Array.from({ length: count }, () => eventOf());
-  const js = broker.admin.jetstream();
-  await Promise.all(
-    events.map((event) => {
-      const { subject, data, id } = encodeEvent(event);
-      return js.publish(subject, data, { msgID: id });
-    }),
-  );
-  return events;
-}
-
-async function takeOne(subscription: Subscription): Promise<Delivery> {
-  const [delivery] = await subscription.take(1);
-  if (delivery === undefined) throw new Error('there was nothing');
-  return delivery;
-}
-
+const publish = (count = 1) => publishEvents(broker, count);
 const text = ({ data }: Delivery) => new TextDecoder().decode(data);
 const counts = async () => {
-  const { state } = await broker.manager.streams.info('payment');
-  const { num_pending, num_ack_pending } = await broker.manager.consumers.info('payment', 'payment-consumer');
-  return { stored: state.messages, waiting: num_pending, inHand: num_ack_pending };
+  const { stored, waiting, inHand } = await countsOf(broker);
+  return { stored, waiting, inHand };
 };
 const gone = () => until(async () => (await counts()).stored === 0);
 const deadLetters = async () => (await broker.manager.streams.info('payment-dead-letters')).state.messages;
@@ -299,7 +291,7 @@ describe('pausing', () => {
     await publish();
     // A new message is left alone: nothing pulls.
     await until(async () => (await counts()).waiting === 1);
-    subscription.resume();
+    subscription.resume('the database is away');
     await subscription.settle(delivery, { kind: 'ack' });
     const seen = new Map<number, number>();
     while (seen.size < 5) {
@@ -443,12 +435,7 @@ describe('pulling goes on by itself', () => {
   });
 
   test('when a process dies with messages in hand: they come again after the ack wait', async () => {
-    await broker.manager.consumers.delete('payment', 'payment-consumer');
-    await broker.manager.consumers.add('payment', {
-      durable_name: 'payment-consumer',
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(500),
-    });
+    await shortenAckWait(broker, { toMs: 500 });
     await publish();
     const connection = broker.join();
     await takeOne(subscribe({ connection }));

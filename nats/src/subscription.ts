@@ -6,6 +6,7 @@ import { type Delivery, toDelivery, verdicts } from './delivery.ts';
 import {
   createIntake,
   giveBackAfterMs,
+  letGo,
   pauseIntake,
   pullOnce,
   pullUntilStopped,
@@ -13,7 +14,9 @@ import {
   resumeIntake,
   stopIntake,
   takeHeld,
+  whenResumed,
 } from './intake.ts';
+import { ackWaitMs as ackWaitOfConsumersMs, type WorkQueueName, workQueues } from './streams.ts';
 
 export type { Delivery } from './delivery.ts';
 
@@ -32,6 +35,8 @@ export type Settled = 'acked' | 'retry-later' | 'dead-lettered' | 'kept';
 export interface SubscriptionState {
   pulling: boolean;
   detail: string;
+  /** The reasons for which it is paused; none: it pulls as soon as the broker lets it. */
+  pausedFor: string[];
   /** False when the last dead letter found no room or no stream. */
   deadLettersTaken: boolean;
 }
@@ -45,9 +50,17 @@ export interface Subscription {
   take(max: number): Promise<Delivery[]>;
   /** Settles a delivery that was taken here; once, or it throws. */
   settle(delivery: Delivery, settlement: Settlement): Promise<Settled>;
-  /** Stops pulling and gives back, with a delay, what is held but not taken. */
-  pause(detail: string): void;
-  resume(): void;
+  /** Puts off the moment at which the broker hands out again what was taken here. False: it was not heard, or is settled. */
+  stillWorking(delivery: Delivery): boolean;
+  /**
+   * Stops pulling for a reason, beside others. What is held but not taken is given back with a delay, or stays here
+   * where every standing reason has `keepHeld`: the broker is then told of it, so that it is not handed out again.
+   */
+  pause(reason: string, options?: { keepHeld?: boolean }): void;
+  /** Takes the reason away; pulling goes on when it was the last. */
+  resume(reason: string): void;
+  /** Resolves when there is no reason to be paused, or it was stopped: what to wait for when `take` gave nothing. */
+  whenResumed(): Promise<void>;
   /** Stops pulling, gives back at once what is not taken, and resolves when nothing more can arrive. */
   stop(): Promise<void>;
   state(): SubscriptionState;
@@ -58,6 +71,10 @@ export interface SubscriptionOptions {
   log: Log;
   /** Messages in memory; each is given back by the broker after the ack wait if the process dies. */
   heldMax?: number;
+  /** What is pulled: live events, or what was set aside. */
+  from?: WorkQueueName;
+  /** The consumer's, where it is another than ours. */
+  ackWaitMs?: number;
 }
 
 const retryDelaysMs = [1_000, 5_000, 15_000, 30_000, 60_000] as const;
@@ -72,8 +89,14 @@ export function retryDelayMs(deliveries: number, random: () => number = Math.ran
  * Pulls the work queue, hands the messages over, and settles each once. Pulls are short and renewed one by one,
  * never more than there is room for, so a restarted broker or a deleted consumer is met at the next pull.
  */
-export function createSubscription({ broker, log, heldMax = 2_000 }: SubscriptionOptions): Subscription {
-  const intake = createIntake({ broker, log, heldMax });
+export function createSubscription({
+  broker,
+  log,
+  heldMax = 2_000,
+  from = 'payment',
+  ackWaitMs = ackWaitOfConsumersMs,
+}: SubscriptionOptions): Subscription {
+  const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, ackWaitMs });
   const taken = new WeakMap<Delivery, Msg>();
   let running: Promise<void> | undefined;
   let deadLettersTaken = true;
@@ -81,7 +104,7 @@ export function createSubscription({ broker, log, heldMax = 2_000 }: Subscriptio
   const take: Subscription['take'] = async (max) => {
     const messages = await takeHeld(intake, max);
     return messages.map((message) => {
-      const delivery = toDelivery(message);
+      const delivery = toDelivery(message, from);
       taken.set(delivery, message);
       return delivery;
     });
@@ -91,7 +114,10 @@ export function createSubscription({ broker, log, heldMax = 2_000 }: Subscriptio
     const message = taken.get(delivery);
     if (message === undefined) throw new Error('only what was taken here, and only once, can be settled');
     taken.delete(delivery);
-    const say = (verdict: string, settled: Settled) => (reply(intake, message, verdict) ? settled : 'kept');
+    const say = (verdict: string, settled: Settled) => {
+      letGo(intake, message);
+      return reply(intake, message, verdict) ? settled : 'kept';
+    };
     switch (settlement.kind) {
       case 'ack':
         return say(verdicts.ack, 'acked');
@@ -100,7 +126,7 @@ export function createSubscription({ broker, log, heldMax = 2_000 }: Subscriptio
       case 'release':
         return say(verdicts.nak(giveBackAfterMs), 'retry-later');
       case 'dead-letter': {
-        const refused = await refusalOf(publishDeadLetter(broker, { delivery, message, ...settlement }));
+        const refused = await refusalOf(publishDeadLetter(broker, { delivery, ...settlement }));
         deadLettersTaken = refused === undefined;
         // Only what is stored among the dead letters may leave the work queue.
         if (refused === undefined) return say(verdicts.term(settlement.reason), 'dead-lettered');
@@ -121,13 +147,23 @@ export function createSubscription({ broker, log, heldMax = 2_000 }: Subscriptio
     },
     take,
     settle,
-    pause: (detail) => pauseIntake(intake, detail),
-    resume: () => resumeIntake(intake),
+    stillWorking: (delivery) => {
+      const message = taken.get(delivery);
+      return message !== undefined && reply(intake, message, verdicts.working);
+    },
+    pause: (reason, { keepHeld = false } = {}) => pauseIntake(intake, reason, { keepHeld }),
+    resume: (reason) => resumeIntake(intake, reason),
+    whenResumed: () => whenResumed(intake),
     stop: async () => {
       await stopIntake(intake);
       await running;
     },
-    state: () => ({ pulling: intake.pulling, detail: intake.detail, deadLettersTaken }),
+    state: () => ({
+      pulling: intake.pulling,
+      detail: intake.detail,
+      pausedFor: [...intake.reasons.keys()],
+      deadLettersTaken,
+    }),
   };
 }
 

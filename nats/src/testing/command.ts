@@ -20,7 +20,7 @@ export function runProvision(
     ? ['npm', 'run', '--silent', 'provision', '--']
     : [process.execPath, '--conditions=@paystream/source', '--import', 'tsx', 'nats/src/main.ts'];
   // What a developer has set for the services must not decide a test.
-  const settings = Object.entries({ DUPLICATE_WINDOW: '10m', ...env }).map(
+  const settings = Object.entries({ DUPLICATE_WINDOW: '10m', REPLAY_MODE: 'original', ...env }).map(
     ([name, value]) => `${name}=${value}`,
   );
   const began = performance.now();

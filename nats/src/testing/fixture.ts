@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type NatsServer, resolveServer, startNatsServer } from '@paystream/local';
 import { createLog } from '@paystream/runtime';
-import { connect, type JetStreamManager, type NatsConnection } from 'nats';
+import { AckPolicy, connect, type JetStreamManager, type NatsConnection, nanos } from 'nats';
 import { type BrokerConnection, connectBroker } from '../connection.ts';
-import { identify, type PaymentEvent, type UnidentifiedEvent } from '../messages.ts';
+import { encodeEvent, identify, type PaymentEvent, type UnidentifiedEvent } from '../messages.ts';
+import { type WorkQueueName, workQueues } from '../streams.ts';
+import type { Delivery, Subscription } from '../subscription.ts';
 
 export const log = createLog({ name: 'test', level: 'silent' });
 
@@ -93,4 +95,61 @@ export function eventOf(said: Partial<UnidentifiedEvent> = {}): PaymentEvent {
     receivedAt: '2026-01-02T03:04:05.678Z',
     ...said,
   }).event;
+}
+
+/** Events on `payment`, in this order. */
+export async function publishEvents({ admin }: TestBroker, count = 1): Promise<PaymentEvent[]> {
+  const events = Array.from({ length: count }, () => eventOf());
+  const js = admin.jetstream();
+  await Promise.all(
+    events.map((event) => {
+      const { subject, data, id } = encodeEvent(event);
+      return js.publish(subject, data, { msgID: id });
+    }),
+  );
+  return events;
+}
+
+export async function takeOne(subscription: Subscription): Promise<Delivery> {
+  const [delivery] = await subscription.take(1);
+  if (delivery === undefined) throw new Error('there was nothing');
+  return delivery;
+}
+
+/** So many messages, however many takes it needs. */
+export async function takeAll(subscription: Subscription, count: number): Promise<Delivery[]> {
+  const taken: Delivery[] = [];
+  while (taken.length < count) {
+    const some = await subscription.take(count - taken.length);
+    if (some.length === 0) throw new Error(`there were ${taken.length} of ${count}`);
+    taken.push(...some);
+  }
+  return taken;
+}
+
+/** The consumer anew, with an ack wait that a test can wait for. */
+export async function shortenAckWait(
+  { manager }: TestBroker,
+  { of = 'payment', toMs }: { of?: WorkQueueName; toMs: number },
+): Promise<void> {
+  const { stream, consumer } = workQueues[of];
+  await manager.consumers.delete(stream, consumer);
+  await manager.consumers.add(stream, {
+    durable_name: consumer,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: nanos(toMs),
+  });
+}
+
+/** What the broker says of a work queue: stored, waiting, in hand, and how often it has handed anything out. */
+export async function countsOf({ manager }: TestBroker, of: WorkQueueName = 'payment') {
+  const { stream, consumer } = workQueues[of];
+  const { state } = await manager.streams.info(stream);
+  const { num_pending, num_ack_pending, delivered } = await manager.consumers.info(stream, consumer);
+  return {
+    stored: state.messages,
+    waiting: num_pending,
+    inHand: num_ack_pending,
+    handedOut: delivered.consumer_seq,
+  };
 }

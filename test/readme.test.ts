@@ -1,0 +1,40 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+import { problems } from '@paystream/runtime';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const readme = readFileSync(`${root}/README.md`, 'utf8');
+
+describe('the README', () => {
+  test('lists every error code with its status', () => {
+    const listed = [...readme.matchAll(/^\| `([a-z-]+)` \| (\d{3}) \|/gm)].map(([, code, status]) => [
+      code,
+      Number(status),
+    ]);
+
+    expect(listed.sort()).toEqual(
+      Object.entries(problems)
+        .map(([code, { status }]) => [code, status])
+        .sort(),
+    );
+  });
+
+  test('names only files that exist', () => {
+    const named = [...readme.matchAll(/`([a-z-]+\/[\w./-]+\.(?:ts|js|json|conf|md))`|\]\(([\w./-]+)\)/g)].map(
+      ([, quoted, linked]) => quoted ?? linked ?? '',
+    );
+
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((path) => !existsSync(`${root}/${path}`))).toEqual([]);
+  });
+
+  test('names only npm scripts that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
+    const named = [
+      ...readme.matchAll(/npm (?:run )?(start|test|demo|gateway|payments|provision|bench|chaos)\b/g),
+    ].map(([, name = '']) => name);
+
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+  });
+});
