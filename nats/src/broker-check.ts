@@ -5,7 +5,7 @@ import { isSafe, type ProvisionMode, type ProvisionReport, provision } from './p
 import type { StreamOptions } from './streams.ts';
 
 export interface BrokerCheckState {
-  /** True when the broker is there and its streams and consumer are as they must be. */
+  /** True when the broker is there and its streams and consumers are as they must be. */
   ok: boolean;
   detail: string;
   report: ProvisionReport | undefined;

@@ -2,8 +2,15 @@ import { fileURLToPath } from 'node:url';
 import { loadEnvFile, parseConfig, serviceSettings } from '@paystream/runtime';
 import { z } from 'zod';
 
-const { NATS_URI, NATS_USER, NATS_PASSWORD, DUPLICATE_WINDOW, STREAM_REPLICAS, STREAM_MAX_BYTES } =
-  serviceSettings;
+const {
+  NATS_URI,
+  NATS_USER,
+  NATS_PASSWORD,
+  DUPLICATE_WINDOW,
+  STREAM_REPLICAS,
+  STREAM_MAX_BYTES,
+  REPLAY_MODE,
+} = serviceSettings;
 
 export const configSchema = z.object({
   NATS_URI: NATS_URI.default('nats://127.0.0.1:4222'),
@@ -13,7 +20,7 @@ export const configSchema = z.object({
   STREAM_REPLICAS,
   STREAM_MAX_BYTES,
   /** As payment-service has it. Only `broker` makes another consumer. */
-  REPLAY_MODE: z.enum(['original', 'instant', 'broker']).default('original'),
+  REPLAY_MODE,
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 

@@ -1,10 +1,9 @@
-import { describeError, type Log } from '@paystream/runtime';
+import { type Bell, createBell, describeError, type Log } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { storedKey, verdicts } from './delivery.ts';
 import { openPull, type Pull } from './pull.ts';
 import type { WorkQueue } from './streams.ts';
-import { type Bell, createBell } from './waiting.ts';
 
 // A pull that was lost without a word (a consumer that moved to another server) is missed for no longer than this.
 const pullForMs = 2_000;

@@ -39,6 +39,7 @@ describe('the position of the queue', () => {
       messages: 0,
       oldestStoredAt: undefined,
       deliveredThrough: 0,
+      askedAt: expect.any(Date),
     });
   });
 
@@ -53,12 +54,24 @@ describe('the position of the queue', () => {
       messages: 5,
       oldestStoredAt: first.storedAt,
       deliveredThrough: 3,
+      askedAt: expect.any(Date),
     });
     await subscription.settle(first, { kind: 'ack' });
     const second = await takeOne(subscription);
     await until(async () => (await readPaymentPosition(connection)).messages === 4);
     expect(await readPaymentPosition(connection)).toMatchObject({ oldestStoredAt: second.storedAt });
     await subscription.stop();
+  });
+
+  test('tells the time by the clock by which messages are stored', async () => {
+    const before = await readPaymentPosition(connection);
+    await publishEvents(broker);
+    const after = await readPaymentPosition(connection);
+
+    const stored = after.oldestStoredAt?.getTime() ?? 0;
+    expect(before.askedAt.getTime()).toBeLessThanOrEqual(stored);
+    expect(after.askedAt.getTime()).toBeGreaterThanOrEqual(stored);
+    expect(after.askedAt.getTime() - before.askedAt.getTime()).toBeLessThan(5_000);
   });
 
   test('keeps the last sequence when all is applied', async () => {
@@ -74,6 +87,7 @@ describe('the position of the queue', () => {
       messages: 0,
       oldestStoredAt: undefined,
       deliveredThrough: 2,
+      askedAt: expect.any(Date),
     });
     await subscription.stop();
   });

@@ -13,6 +13,8 @@ export interface PaymentPosition {
   oldestStoredAt: Date | undefined;
   /** Everything up to this place was handed out at least once. */
   deliveredThrough: number;
+  /** When the broker looked, by the clock by which messages are stored. */
+  askedAt: Date;
 }
 
 export interface BacklogPosition {
@@ -29,7 +31,7 @@ const answerWithinMs = 2_000;
 /** How far `payment` is filled and handed out. Rejects when the broker does not say. */
 export async function readPaymentPosition(broker: BrokerConnection): Promise<PaymentPosition> {
   const { stream, consumer } = workQueues.payment;
-  const [{ state }, { delivered }] = await ask(broker, stream, (manager) =>
+  const [{ state, ts }, { delivered }] = await ask(broker, stream, (manager) =>
     Promise.all([manager.streams.info(stream), manager.consumers.info(stream, consumer)]),
   );
   return {
@@ -37,6 +39,8 @@ export async function readPaymentPosition(broker: BrokerConnection): Promise<Pay
     messages: state.messages,
     oldestStoredAt: state.messages === 0 ? undefined : new Date(state.first_ts),
     deliveredThrough: delivered.stream_seq,
+    // Every server that we run on tells it; the client's types know older ones.
+    askedAt: new Date(ts ?? Date.now()),
   };
 }
 

@@ -52,7 +52,7 @@ async function checkConsumer(changes: Partial<ConsumerConfig>) {
 }
 
 describe('an empty broker', () => {
-  test('is given the streams and the consumer, once', async () => {
+  test('is given the streams and the consumers, once', async () => {
     const first = await run('create');
     const second = await run('create');
     const third = await run('check');

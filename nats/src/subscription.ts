@@ -25,8 +25,8 @@ export type Settlement =
   | { kind: 'ack' }
   /** It failed: it comes again after a delay that grows with every delivery. */
   | { kind: 'retry'; detail: string }
-  /** It was not tried: it comes again soon. */
-  | { kind: 'release' }
+  /** It was not tried: it comes again soon, or at once where another process shall have it. */
+  | { kind: 'release'; at?: 'soon' | 'once' }
   | { kind: 'dead-letter'; reason: string; detail: string };
 
 /** `kept` means that it could not be done now: the message stays in the stream and comes again. */
@@ -124,7 +124,7 @@ export function createSubscription({
       case 'retry':
         return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'retry-later');
       case 'release':
-        return say(verdicts.nak(giveBackAfterMs), 'retry-later');
+        return say(verdicts.nak(settlement.at === 'once' ? 0 : giveBackAfterMs), 'retry-later');
       case 'dead-letter': {
         const refused = await refusalOf(publishDeadLetter(broker, { delivery, ...settlement }));
         deadLettersTaken = refused === undefined;

@@ -1,14 +1,23 @@
 import { createApp, type Log, type Readiness } from '@paystream/runtime';
 import type { Express } from 'express';
 import { openapi } from './openapi.ts';
+import { mountReplay, type ReplayRoutesOptions } from './replay-routes.ts';
 import { mountTransactions, type TransactionRoutesOptions } from './transaction-routes.ts';
 
-export interface PaymentAppOptions extends TransactionRoutesOptions {
+export interface PaymentAppOptions extends TransactionRoutesOptions, ReplayRoutesOptions {
   log: Log;
   readiness: () => Readiness;
 }
 
 /** The payment-service's HTTP side. */
-export function createPaymentApp({ log, readiness, ...transactions }: PaymentAppOptions): Express {
-  return createApp({ log, readiness, openapi, routes: (app) => mountTransactions(app, transactions) });
+export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptions): Express {
+  return createApp({
+    log,
+    readiness,
+    openapi,
+    routes: (app) => {
+      mountTransactions(app, options);
+      mountReplay(app, options);
+    },
+  });
 }

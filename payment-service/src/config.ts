@@ -1,6 +1,16 @@
 import { fileURLToPath } from 'node:url';
-import { integerSetting, loadEnvFile, parseConfig, serviceSettings } from '@paystream/runtime';
+import {
+  durationMs,
+  durationSetting,
+  integerSetting,
+  loadEnvFile,
+  operatorTokensSetting,
+  parseConfig,
+  readSecretFile,
+  serviceSettings,
+} from '@paystream/runtime';
 import { z } from 'zod';
+import { speedSchema } from './replay-schemas.ts';
 
 export const configSchema = z.object({
   PORT: integerSetting({ min: 0, max: 65_535, fallback: 4_000 }),
@@ -8,11 +18,20 @@ export const configSchema = z.object({
     .string('is needed, for example mongodb://127.0.0.1:27017/paystream?replicaSet=rs0')
     .regex(/^mongodb(\+srv)?:\/\//, 'must begin with mongodb:// or mongodb+srv://'),
   ...serviceSettings,
+  OPERATOR_TOKENS: operatorTokensSetting,
+  OPERATOR_TOKENS_FILE: z.string().optional(),
+  REPLAY_SPEED: z.coerce.number('must be a number').pipe(speedSchema).default(1),
+  REPLAY_MAX_GAP: durationSetting('1s'),
+  REPLAY_LIVE_WITHIN: durationSetting('2s'),
+  REPLAY_FINISH_WITHIN: durationMs.optional(),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
 /** The settings of this service, or a ConfigError that names every wrong one. */
 export function readConfig(): Config {
   loadEnvFile(fileURLToPath(new URL('..', import.meta.url)));
-  return parseConfig(configSchema, process.env);
+  const { OPERATOR_TOKENS_FILE: file } = process.env;
+  // A file is read in the place of the variable, so that the hashes need not stand in the environment.
+  const tokens = file ? { OPERATOR_TOKENS: readSecretFile('OPERATOR_TOKENS_FILE', file) } : {};
+  return parseConfig(configSchema, { ...process.env, ...tokens });
 }

@@ -1,14 +1,17 @@
-import { type Delivery, decodeEvent, headerNames, type Settlement, type Subscription } from '@paystream/nats';
+import type { Delivery, Subscription } from '@paystream/nats';
 import { describeError, type Log, type PartState, pause } from '@paystream/runtime';
-import type { IncomingEvent } from './domain/record.ts';
-import { type RecordOutcome, recordEvents } from './record-events.ts';
+import type { Apply } from './apply.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 
 export interface ConsumerOptions {
   subscription: Subscription;
+  apply: Apply;
   store: TransactionStore;
   log: Log;
-  now: () => Date;
+  /** Puts the messages of a backlog aside and gives back those to be applied now. */
+  sift?: (deliveries: readonly Delivery[]) => Promise<readonly Delivery[]>;
+  /** The database answers again; called before anything is pulled. */
+  onReturn?: () => void;
   /** Messages in one batch; more gains little, and each waits for the slowest of its batch. */
   batchMax?: number;
 }
@@ -27,7 +30,15 @@ const away = 'the database is away';
 const lookAgainMs = { first: 250, longest: 5_000 };
 
 /** Pulls messages, applies each exactly once, and acknowledges what is known to be in the database. */
-export function createConsumer({ subscription, store, log, now, batchMax = 500 }: ConsumerOptions): Consumer {
+export function createConsumer({
+  subscription,
+  apply,
+  store,
+  log,
+  sift = async (deliveries) => deliveries,
+  onReturn = () => undefined,
+  batchMax = 500,
+}: ConsumerOptions): Consumer {
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
   let databaseAway = false;
@@ -36,48 +47,20 @@ export function createConsumer({ subscription, store, log, now, batchMax = 500 }
 
   const consumeOnce = async () => {
     const deliveries = await subscription.take(batchMax);
-    const inHand = deliveries.map(read);
-    const readable = inHand.filter((item) => item.kind === 'event');
-    let outcomes: RecordOutcome[];
+    const due = await sift(deliveries);
     try {
-      outcomes = await recordEvents(
-        { store, now },
-        readable.map(({ event }) => event),
-      );
+      await apply(subscription, due);
     } catch (error) {
-      await Promise.all(deliveries.map((delivery) => subscription.settle(delivery, { kind: 'release' })));
+      // Some may be settled already where it is an error of ours, and that one is the one to tell.
+      await Promise.allSettled(due.map((delivery) => subscription.settle(delivery, { kind: 'release' })));
       if (!(error instanceof StoreUnavailable)) throw error;
       databaseAway = true;
       subscription.pause(away);
-      log.warn({ count: deliveries.length, cause: describeError(error.cause) }, 'messages.released');
+      log.warn({ count: due.length, cause: describeError(error.cause) }, 'messages.released');
       return 0;
     }
-    await Promise.all([
-      ...readable.map(({ delivery, event }, index) => settle(delivery, outcomes[index] ?? noOutcome, event)),
-      ...inHand
-        .filter((item) => item.kind === 'unreadable')
-        .map((item) => settle(item.delivery, item, undefined)),
-    ]);
-    if (readable.length > 0) lookAgainInMs = lookAgainMs.first;
+    if (due.length > 0) lookAgainInMs = lookAgainMs.first;
     return deliveries.length;
-  };
-
-  const settle = async (delivery: Delivery, outcome: Outcome, event: IncomingEvent | undefined) => {
-    const settled = await subscription.settle(delivery, settlementOf(outcome));
-    const line = {
-      outcome: outcome.kind,
-      settled,
-      ...('reason' in outcome ? { reason: outcome.reason } : {}),
-      ...('detail' in outcome ? { detail: outcome.detail } : {}),
-      txId: event?.txId,
-      action: event?.action,
-      eventId: event?.eventId,
-      sequence: delivery.sequence,
-      deliveries: delivery.deliveries,
-      lagMs: now().getTime() - delivery.storedAt.getTime(),
-      traceparent: delivery.header(headerNames.traceparent),
-    };
-    log[levels[outcome.kind]](line, 'message.settled');
   };
 
   const run = async () => {
@@ -96,6 +79,7 @@ export function createConsumer({ subscription, store, log, now, batchMax = 500 }
       try {
         await store.ping();
         databaseAway = false;
+        onReturn();
         subscription.resume(away);
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
@@ -120,55 +104,4 @@ export function createConsumer({ subscription, store, log, now, batchMax = 500 }
       return { ok: pulling, detail };
     },
   };
-}
-
-type InHand =
-  | { kind: 'event'; delivery: Delivery; event: IncomingEvent }
-  | { kind: 'unreadable'; delivery: Delivery; reason: string; detail: string };
-
-type Outcome = RecordOutcome | { kind: 'unreadable'; reason: string; detail: string };
-
-const noOutcome: Outcome = { kind: 'retry', detail: 'no outcome is known' };
-
-const levels = {
-  applied: 'info',
-  duplicate: 'info',
-  retry: 'warn',
-  // Two contents under one event id, or a message that cannot be applied: a person must look.
-  conflict: 'error',
-  'dead-letter': 'error',
-  unreadable: 'error',
-} as const;
-
-function settlementOf(outcome: Outcome): Settlement {
-  switch (outcome.kind) {
-    case 'applied':
-    case 'duplicate':
-    case 'conflict':
-      return { kind: 'ack' };
-    case 'retry':
-      return { kind: 'retry', detail: outcome.detail };
-    case 'dead-letter':
-    case 'unreadable':
-      return { kind: 'dead-letter', reason: outcome.reason, detail: outcome.detail };
-    default:
-      return outcome satisfies never;
-  }
-}
-
-function read(delivery: Delivery): InHand {
-  const decoded = decodeEvent(delivery);
-  if (decoded.kind === 'unreadable') return { ...decoded, delivery };
-  const { occurredAt, receivedAt, ...said } = decoded.event;
-  const { storedAt, sequence, deliveries } = delivery;
-  const event: IncomingEvent = {
-    ...said,
-    fingerprint: decoded.fingerprint,
-    occurredAt: occurredAt === undefined ? undefined : new Date(occurredAt),
-    receivedAt: new Date(receivedAt),
-    storedAt,
-    sequence,
-    deliveries,
-  };
-  return { kind: 'event', delivery, event };
 }

@@ -1,20 +1,43 @@
-import { connectBroker, createSubscription, durabilityOf, watchBroker } from '@paystream/nats';
-import { configOrExit, createLog, listen, pause, type Readiness, stopOnSignal } from '@paystream/runtime';
+import { randomUUID } from 'node:crypto';
+import {
+  connectBroker,
+  createSetAside,
+  createSubscription,
+  durabilityOf,
+  watchBroker,
+} from '@paystream/nats';
+import {
+  configOrExit,
+  createDoor,
+  createLog,
+  isLoopback,
+  listen,
+  pause,
+  type Readiness,
+  stopOnSignal,
+} from '@paystream/runtime';
 import { createPaymentApp } from './app.ts';
+import { createApply } from './apply.ts';
+import { createBacklog } from './backlog.ts';
 import { readConfig } from './config.ts';
 import { createConsumer } from './consumer.ts';
+import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
+import { createMongoLink } from './store-mongo-connection.ts';
+import { createMongoReplayStore } from './store-mongo-replay.ts';
 
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
 const finishWithinMs = 5_000;
 
 const config = configOrExit(name, readConfig);
+const brokerPaces = config.REPLAY_MODE === 'broker';
 const log = createLog({ name, level: config.LOG_LEVEL });
 const stopping = new AbortController();
 const { fail } = stopOnSignal({ log, stop: () => stop() });
 
-const store = configOrExit(name, () => createMongoStore({ uri: config.MONGO_URI, log }));
+const link = configOrExit(name, () => createMongoLink({ uri: config.MONGO_URI, log }));
+const store = createMongoStore({ uri: config.MONGO_URI, log, link });
 const broker = connectBroker({
   uri: config.NATS_URI,
   name,
@@ -29,14 +52,50 @@ const check = watchBroker({
     duplicateWindowMs: config.DUPLICATE_WINDOW,
     replicas: config.STREAM_REPLICAS,
     maxBytes: config.STREAM_MAX_BYTES,
+    replayPolicy: brokerPaces ? 'original' : 'instant',
   },
   preflight: config.PREFLIGHT,
   log,
   onUnsafe: () =>
     fail(new Error('the broker has settings that can lose a payment; PREFLIGHT=warn runs all the same')),
 });
+const now = () => new Date();
+const apply = createApply({ store, log, now });
 const subscription = createSubscription({ broker, log });
-const consumer = createConsumer({ subscription, store, log, now: () => new Date() });
+const backlog = createBacklog({
+  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: 64 }),
+  apply,
+  store,
+  log,
+  clock: () => performance.now(),
+});
+const replay = createReplay({
+  broker,
+  live: subscription,
+  backlog,
+  setAside: createSetAside({ broker }),
+  store: createMongoReplayStore(link),
+  log,
+  defaults: {
+    // Where the broker paces, nothing is set aside here.
+    mode: config.REPLAY_MODE === 'original' ? 'original' : 'instant',
+    speed: config.REPLAY_SPEED,
+    finishWithinMs: config.REPLAY_FINISH_WITHIN ?? null,
+    paused: 'none',
+  },
+  maxGapMs: config.REPLAY_MAX_GAP,
+  liveWithinMs: config.REPLAY_LIVE_WITHIN,
+  owner: randomUUID(),
+  now,
+});
+const consumer = createConsumer({
+  subscription,
+  apply,
+  store,
+  log,
+  sift: replay.sift,
+  onReturn: replay.begin,
+});
 
 const readiness = (): Readiness => {
   const { ok, detail, report } = check.state();
@@ -58,7 +117,17 @@ const readiness = (): Readiness => {
   };
 };
 
-const app = createPaymentApp({ log, readiness, store, stopping: stopping.signal });
+const door = createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) });
+const app = createPaymentApp({
+  log,
+  readiness,
+  store,
+  stopping: stopping.signal,
+  door,
+  replay,
+  brokerPaces,
+  now,
+});
 const listening = listen(app, { port: config.PORT, host: config.HOST });
 listening.then(({ port }) => log.info({ host: config.HOST, port }, 'service.listening')).catch(fail);
 
@@ -68,13 +137,14 @@ async function consume(): Promise<void> {
   await check.whenLookedAt(stopping.signal);
   if (stopping.signal.aborted) return;
   log.info('service.consuming');
-  await Promise.all([subscription.run(), consumer.run()]);
+  replay.begin();
+  await Promise.all([subscription.run(), consumer.run(), backlog.run(), replay.run()]);
 }
 consume().catch(fail);
 
 async function stop(): Promise<void> {
   stopping.abort();
-  const inHand = consumer.stop();
+  const inHand = Promise.all([consumer.stop(), backlog.stop(), replay.stop()]);
   const closed = listening.then((server) => server.close(finishWithinMs)).catch(() => undefined);
   await Promise.race([Promise.all([inHand, closed]), pause(finishWithinMs)]);
   // Whatever still waits for a database that stands still fails now, and its messages are given back.

@@ -1,6 +1,7 @@
 import { healthPaths, problemResponses } from '@paystream/runtime';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
+import { replayChangeSchema, replaySchema } from './replay-schemas.ts';
 import {
   listQuerySchema,
   transactionPageSchema,
@@ -17,6 +18,11 @@ export const openapi: object = createDocument({
     title: 'Paystream payment-service',
     version: '1.0.0',
     description: 'Answers questions about transactions: what third parties said, and what it amounts to.',
+  },
+  components: {
+    securitySchemes: {
+      operatorToken: { type: 'http', scheme: 'bearer', description: 'A token of OPERATOR_TOKENS.' },
+    },
   },
   paths: {
     '/transactions/{txId}': {
@@ -50,6 +56,8 @@ export const openapi: object = createDocument({
           '304': { description: 'It has not changed since the given ETag.' },
           ...problemResponses(
             'invalid-parameter',
+            'unauthorized',
+            'forbidden',
             'unknown-transaction',
             'too-many-requests',
             'database-unavailable',
@@ -64,7 +72,34 @@ export const openapi: object = createDocument({
         requestParams: { query: listQuerySchema },
         responses: {
           '200': { description: 'A page', ...json(transactionPageSchema) },
-          ...problemResponses('invalid-parameter', 'database-unavailable'),
+          ...problemResponses('invalid-parameter', 'unauthorized', 'forbidden', 'database-unavailable'),
+        },
+      },
+    },
+    '/replay': {
+      get: {
+        operationId: 'getReplay',
+        summary: 'How a backlog is replayed, and how far it is',
+        responses: {
+          '200': { description: 'The replay', ...json(replaySchema) },
+          ...problemResponses('unauthorized', 'forbidden'),
+        },
+      },
+      put: {
+        operationId: 'changeReplay',
+        summary: 'Change pace, mode or pause; every instance follows within a second',
+        security: [{ operatorToken: [] }],
+        requestBody: { required: true, content: { 'application/json': { schema: replayChangeSchema } } },
+        responses: {
+          '200': { description: 'The replay as it is now', ...json(replaySchema) },
+          ...problemResponses(
+            'malformed-request',
+            'invalid-parameter',
+            'unauthorized',
+            'forbidden',
+            'body-too-large',
+            'database-unavailable',
+          ),
         },
       },
     },

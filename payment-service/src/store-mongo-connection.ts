@@ -1,5 +1,6 @@
 import { ConfigError, describeError, type Log, type PartState } from '@paystream/runtime';
 import mongoose, { type Connection, type ConnectOptions } from 'mongoose';
+import { StoreUnavailable } from './store.ts';
 
 const connectOptions: ConnectOptions = {
   // Short enough that an outage is seen within a few seconds, long enough for an election's usual pause.
@@ -141,3 +142,16 @@ const outageCodes: ReadonlySet<number> = new Set([
   6, 7, 13, 18, 24, 43, 50, 63, 64, 79, 89, 91, 100, 112, 133, 134, 150, 189, 262, 391, 9001, 10_058, 10_107,
   11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031,
 ]);
+
+/** Tells an outage from an error about the work itself. */
+export async function guarded<T>(
+  work: () => Promise<T>,
+  isAway: (error: unknown) => boolean = isOutage,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isAway(error)) throw error;
+    throw new StoreUnavailable('the database is away', { cause: error });
+  }
+}

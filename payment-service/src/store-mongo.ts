@@ -1,8 +1,8 @@
 import { type Log, pause } from '@paystream/runtime';
 import mongoose, { type Model, type mongo } from 'mongoose';
 import type { RecordChange } from './domain/record.ts';
-import { type ListFilter, StoreUnavailable, type TransactionStore, type Written } from './store.ts';
-import { createMongoLink, isOutage, isOutageCode } from './store-mongo-connection.ts';
+import type { ListFilter, TransactionStore, Written } from './store.ts';
+import { createMongoLink, guarded, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
 import { type TransactionDocument, toOperation, transactionSchema } from './store-mongo-schema.ts';
 
 const connectEveryMs = 500;
@@ -11,8 +11,16 @@ const duplicateKey = 11_000;
 const summaryFields = { actionHistory: 0, conflicts: 0, relayed: 0, schema: 0 } as const;
 
 /** The record in MongoDB. Throws a ConfigError when the address cannot be understood. */
-export function createMongoStore({ uri, log }: { uri: string; log: Log }): TransactionStore {
-  const link = createMongoLink({ uri, log });
+export function createMongoStore({
+  uri,
+  log,
+  link = createMongoLink({ uri, log }),
+}: {
+  uri: string;
+  log: Log;
+  /** Where others share the connection. */
+  link?: MongoLink;
+}): TransactionStore {
   const transactions = link.connection.model<TransactionDocument>('Transaction', transactionSchema);
 
   return {
@@ -50,18 +58,6 @@ export function createMongoStore({ uri, log }: { uri: string; log: Log }): Trans
     listTransactions: (filter) => guarded(() => listTransactions(transactions, filter)),
     close: link.close,
   };
-}
-
-async function guarded<T>(
-  work: () => Promise<T>,
-  isAway: (error: unknown) => boolean = isOutage,
-): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isAway(error)) throw error;
-    throw new StoreUnavailable('the database is away', { cause: error });
-  }
 }
 
 async function writeChanges(

@@ -1,13 +1,13 @@
 import { txIdSchema } from '@paystream/nats';
-import { addToLine, onlyMethods, Problem, pause } from '@paystream/runtime';
+import { addToLine, type Door, onlyMethods, Problem, parseInput, pause } from '@paystream/runtime';
 import type { Express, Response } from 'express';
-import type { z } from 'zod';
 import { compareEvents } from './domain/transaction.ts';
 import { listQuerySchema, transactionQuerySchema } from './schemas.ts';
 import type { PagePosition, StoredTransaction, TransactionStore, TransactionSummary } from './store.ts';
 import { StoreUnavailable } from './store.ts';
 
 export interface TransactionRoutesOptions {
+  door: Door;
   store: TransactionStore;
   /** Aborted when the service stops: whoever waits for a change is answered then. */
   stopping: AbortSignal;
@@ -18,7 +18,7 @@ const lookEveryMs = 200;
 const waitersMax = 100;
 
 /** `GET /transactions/:txId` and `GET /transactions`. */
-export function mountTransactions(app: Express, { store, stopping }: TransactionRoutesOptions): void {
+export function mountTransactions(app: Express, { door, store, stopping }: TransactionRoutesOptions): void {
   let waiters = 0;
 
   const untilChanged = async (txId: string, known: string | undefined, waitS: number, res: Response) => {
@@ -45,9 +45,9 @@ export function mountTransactions(app: Express, { store, stopping }: Transaction
     }
   };
 
-  app.get('/transactions/:txId', async (req, res) => {
-    const txId = parse(txIdSchema, req.params.txId, 'txId');
-    const { wait } = parse(transactionQuerySchema, req.query);
+  app.get('/transactions/:txId', door.needs('viewer'), async (req, res) => {
+    const txId = parseInput(txIdSchema, req.params.txId, 'txId');
+    const { wait } = parseInput(transactionQuerySchema, req.query);
     addToLine(res, { txId });
     const known = req.headers['if-none-match'];
     await guarded(() => untilChanged(txId, known, wait, res));
@@ -59,8 +59,8 @@ export function mountTransactions(app: Express, { store, stopping }: Transaction
     else res.json(transactionBody(found));
   });
 
-  app.get('/transactions', async (req, res) => {
-    const { cursor, from, to, ...query } = parse(listQuerySchema, req.query);
+  app.get('/transactions', door.needs('viewer'), async (req, res) => {
+    const { cursor, from, to, ...query } = parseInput(listQuerySchema, req.query);
     const { items, next } = await guarded(() =>
       store.listTransactions({
         ...query,
@@ -83,7 +83,8 @@ function matches(known: string | undefined, etag: string): boolean {
   return tags.includes(etag) || tags.includes('*');
 }
 
-async function guarded<T>(work: () => Promise<T>): Promise<T> {
+/** A database that is away is 503 for whoever asks. */
+export async function guarded<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -92,18 +93,6 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
       headers: { 'retry-after': '2' },
     });
   }
-}
-
-function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, field?: string): z.infer<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ field: key.slice(0, 64), message: 'is not a known parameter' }))
-      : [{ field: field ?? issue.path.join('.'), message: issue.message }],
-  );
-  const detail = errors.map((error) => `${error.field} ${error.message}`).join(', ');
-  throw new Problem('invalid-parameter', detail, { errors });
 }
 
 function writeCursor({ createdAt, id }: PagePosition): string {

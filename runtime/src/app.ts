@@ -131,6 +131,9 @@ function printable(text: string): string {
 /** Express itself refuses a path that is not valid percent-encoding, and conditions on a file that do not hold. */
 function fromUnknown(error: unknown): Problem {
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
+  const isAboutBody = error instanceof Error && 'type' in error;
+  if (status === 413) return new Problem('body-too-large', 'The body is too large.');
+  if (status === 400 && isAboutBody) return new Problem('malformed-request', 'The body is not JSON.');
   if (status === 400) return new Problem('malformed-request', 'The address cannot be decoded.');
   if (status > 400 && status < 500)
     return new Problem('malformed-request', 'A header of the request cannot be met.');

@@ -52,16 +52,21 @@ export function switchSetting(fallback: boolean) {
 
 const unitMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+const durationText = z
+  .string()
+  .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'must be a length of time such as 500ms, 30s, 10m, 2h or 7d');
+
+function toMs(duration: string): number {
+  const [, count = '0', unit = 'ms'] = /^(\d+)(\D+)$/.exec(duration) ?? [];
+  return Number(count) * (unitMs[unit] ?? 1);
+}
+
 /** A length of time such as `500ms`, `10m` or `7d`, in milliseconds. */
+export const durationMs = durationText.transform(toMs);
+
+/** The same as a setting with a default. */
 export function durationSetting(fallback: string) {
-  return z
-    .string()
-    .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'must be a length of time such as 500ms, 30s, 10m, 2h or 7d')
-    .default(fallback)
-    .transform((text) => {
-      const [, count = '0', unit = 'ms'] = /^(\d+)(\D+)$/.exec(text) ?? [];
-      return Number(count) * (unitMs[unit] ?? 1);
-    });
+  return durationText.default(fallback).transform(toMs);
 }
 
 /** What both services set alike. */
@@ -75,6 +80,10 @@ export const serviceSettings = {
   PROVISION: switchSetting(false),
   PREFLIGHT: z.enum(['strict', 'warn']).default('strict'),
   DUPLICATE_WINDOW: durationSetting('10m'),
+  // Whichever service provisions makes the consumer by it.
+  REPLAY_MODE: z
+    .enum(['original', 'instant', 'broker'], 'must be original, instant or broker')
+    .default('original'),
   STREAM_REPLICAS: z
     .enum(['1', '3'], 'must be 1 or 3')
     .default('1')

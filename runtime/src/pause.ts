@@ -9,3 +9,29 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
 export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Wakes whoever waits at the time it rings; nobody is woken by an earlier ring. */
+export interface Bell {
+  ring(): void;
+  /** Resolves at the next ring, or after `withinMs`. */
+  next(withinMs?: number): Promise<void>;
+}
+
+export function createBell(): Bell {
+  const waiting = new Set<() => void>();
+  return {
+    ring: () => {
+      for (const wake of [...waiting]) wake();
+    },
+    next: (withinMs) =>
+      new Promise((resolve) => {
+        const wake = () => {
+          clearTimeout(timer);
+          waiting.delete(wake);
+          resolve();
+        };
+        const timer = withinMs === undefined ? undefined : setTimeout(wake, withinMs);
+        waiting.add(wake);
+      }),
+  };
+}

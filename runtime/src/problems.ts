@@ -6,6 +6,8 @@ export const problems = {
   'malformed-request': { status: 400, title: 'The request cannot be read' },
   'invalid-event': { status: 400, title: 'The event breaks a rule' },
   'invalid-parameter': { status: 400, title: 'A parameter breaks a rule' },
+  unauthorized: { status: 401, title: 'An operator token is needed' },
+  forbidden: { status: 403, title: 'This is not allowed' },
   'not-found': { status: 404, title: 'There is nothing at this address' },
   'unknown-source': { status: 404, title: 'No such source is configured' },
   'unknown-transaction': { status: 404, title: 'No such transaction' },

@@ -33,6 +33,7 @@ const check = watchBroker({
     duplicateWindowMs: config.DUPLICATE_WINDOW,
     replicas: config.STREAM_REPLICAS,
     maxBytes: config.STREAM_MAX_BYTES,
+    replayPolicy: config.REPLAY_MODE === 'broker' ? 'original' : 'instant',
   },
   preflight: config.PREFLIGHT,
   log,

@@ -64,7 +64,14 @@ describe('the schedule', () => {
     expect([first.dueAtMs, second.dueAtMs]).toEqual([1_000, 1_020]);
   });
 
-  test('has a redelivered message due now and does not move for it', () => {
+  test('lets a redelivery that is still ahead wait for its turn', () => {
+    const first = schedule(undefined, { storedAtMs: 0, deliveries: 2 }, { pace: original, nowMs: 10 });
+    const second = schedule(first.position, { storedAtMs: 40, deliveries: 2 }, { pace: original, nowMs: 10 });
+
+    expect([first.dueAtMs, second.dueAtMs]).toEqual([10, 50]);
+  });
+
+  test('has a redelivery that it has passed due now, and does not move for it', () => {
     const [first, again, second] = [
       { storedAtMs: 0, deliveries: 1 },
       { storedAtMs: 0, deliveries: 2 },

@@ -30,15 +30,18 @@ export function gapMs(storedGapMs: number, { speed, maxGapMs }: Pace): number {
 
 /**
  * Puts the next message, in stored order, on the schedule. The first is due now; each other one its gap after the one
- * before *was due*, not after it was handled, so that time lost in handling is not added up. A redelivery is due now
- * and does not move the schedule.
+ * before *was due*, not after it was handled, so that time lost in handling is not added up. A redelivery that the
+ * schedule has passed is due now and does not move it; one that was only held by a process that went away, and is
+ * still ahead, waits for its turn like the others.
  */
 export function schedule(
   position: Position | undefined,
   { storedAtMs, deliveries }: PacedMessage,
   { pace, nowMs }: { pace: Pace; nowMs: number },
 ): Scheduled {
-  if (deliveries > 1) return { dueAtMs: nowMs, position };
+  if (position !== undefined && deliveries > 1 && storedAtMs <= position.storedAtMs) {
+    return { dueAtMs: nowMs, position };
+  }
   if (position === undefined) return { dueAtMs: nowMs, position: { storedAtMs, dueAtMs: nowMs } };
   const dueAtMs = position.dueAtMs + gapMs(storedAtMs - position.storedAtMs, pace);
   return { dueAtMs, position: { storedAtMs: Math.max(storedAtMs, position.storedAtMs), dueAtMs } };
@@ -54,6 +57,14 @@ export interface Interruption {
   nowMs: number;
 }
 
+export interface Rescheduled {
+  /** Of the held messages, in the order given. */
+  dueAtMs: number[];
+  position: Position | undefined;
+  /** The last message that fell due, as if it had done so on the new schedule. */
+  behind: Position | undefined;
+}
+
 /**
  * Puts the held messages on a new schedule after a change of speed, a pause or an outage. The share of the way to the
  * next message that was waited before is not waited again, and the time of the interruption does not count: the
@@ -63,20 +74,29 @@ export function reschedule(
   held: readonly PacedMessage[],
   pace: Pace,
   { behind, nextDueAtMs, sinceMs, nowMs }: Interruption,
-): { dueAtMs: number[]; position: Position | undefined } {
-  const first = held.find(({ deliveries }) => deliveries === 1);
-  let position: Position | undefined;
-  if (behind !== undefined) {
-    const way = first === undefined ? 0 : gapMs(first.storedAtMs - behind.storedAtMs, pace);
-    const waited = way * waitedShare(behind.dueAtMs, nextDueAtMs, sinceMs);
-    position = { storedAtMs: behind.storedAtMs, dueAtMs: nowMs - waited };
-  }
+): Rescheduled {
+  const newBehind = behind && {
+    storedAtMs: behind.storedAtMs,
+    dueAtMs: nowMs - waitedMs({ behind, nextDueAtMs, sinceMs }, held, pace),
+  };
+  let position = newBehind;
   const dueAtMs = held.map((message) => {
     const scheduled = schedule(position, message, { pace, nowMs });
     position = scheduled.position;
     return scheduled.dueAtMs;
   });
-  return { dueAtMs, position };
+  return { dueAtMs, position, behind: newBehind };
+}
+
+/** The part of the way to the next message that is behind us, in the time that the new pace takes for it. */
+function waitedMs(
+  { behind, nextDueAtMs, sinceMs }: { behind: Position; nextDueAtMs: number | undefined; sinceMs: number },
+  held: readonly PacedMessage[],
+  pace: Pace,
+): number {
+  const next = held.find(({ storedAtMs }) => storedAtMs > behind.storedAtMs);
+  const way = next === undefined ? 0 : gapMs(next.storedAtMs - behind.storedAtMs, pace);
+  return way * waitedShare(behind.dueAtMs, nextDueAtMs, sinceMs);
 }
 
 function waitedShare(fromMs: number, toMs: number | undefined, atMs: number): number {

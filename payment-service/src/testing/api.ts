@@ -1,7 +1,9 @@
-import { listen } from '@paystream/runtime';
+import { createDoor, listen, type OperatorToken } from '@paystream/runtime';
 import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.ts';
 import { createPaymentApp } from '../app.ts';
 import { openapi } from '../openapi.ts';
+import type { Replay } from '../replay.ts';
+import type { ReplayChange } from '../replay-store.ts';
 import type { TransactionStore } from '../store.ts';
 import { collectLog } from './fixture.ts';
 
@@ -29,11 +31,23 @@ export interface TestApi {
 export const openapiCheck = createOpenapiCheck(openapi);
 
 /** The HTTP side in this process, on a free port. */
-export async function startApi(store: TransactionStore): Promise<TestApi> {
+export async function startApi(
+  store: TransactionStore,
+  { tokens = [], replay = standingReplay() }: { tokens?: OperatorToken[]; replay?: Replay } = {},
+): Promise<TestApi> {
   const { log, lines } = collectLog();
   const stopping = new AbortController();
   const readiness = () => ({ ready: store.state().ok, parts: { database: store.state() } });
-  const app = createPaymentApp({ log, store, readiness, stopping: stopping.signal });
+  const app = createPaymentApp({
+    log,
+    store,
+    readiness,
+    stopping: stopping.signal,
+    door: createDoor({ tokens, open: tokens.length === 0 }),
+    replay,
+    brokerPaces: false,
+    now: () => new Date(),
+  });
   const server = await listen(app, { port: 0, host: '127.0.0.1' });
   const url = `http://127.0.0.1:${server.port}`;
   const seen = new Set<string>();
@@ -70,4 +84,30 @@ function templateOf(path: string): string | undefined {
   const [address = ''] = path.split('?');
   if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
   return address === '/transactions' ? address : undefined;
+}
+
+/** Nothing to replay; a change is kept. */
+function standingReplay(): Replay {
+  const defaults = { mode: 'original', speed: 1, finishWithinMs: null, paused: 'none' } as const;
+  let change: ReplayChange | undefined;
+  return {
+    begin: () => undefined,
+    sift: async (deliveries) => deliveries,
+    followOnce: async () => undefined,
+    run: async () => undefined,
+    stop: async () => undefined,
+    change: async (next) => {
+      change = next;
+    },
+    state: () => ({
+      change,
+      setting: change?.setting ?? defaults,
+      state: 'live',
+      leads: true,
+      backlog: { messages: 0, oldestStoredAt: undefined, newestStoredAt: undefined },
+      speed: change?.setting.speed ?? 1,
+      guard: false,
+      doneAt: undefined,
+    }),
+  };
 }

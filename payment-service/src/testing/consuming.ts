@@ -12,6 +12,7 @@ import {
   type UnidentifiedEvent,
 } from '@paystream/nats';
 import { throwAwayFolder } from '../../../test/harness.ts';
+import { createApply } from '../apply.ts';
 import { type Consumer, createConsumer } from '../consumer.ts';
 import type { TransactionStore } from '../store.ts';
 import { collectLog } from './fixture.ts';
@@ -93,7 +94,12 @@ export function startConsumer(
     },
   };
   const subscription = createSubscription({ broker: broker.connection, log });
-  const consumer = createConsumer({ subscription, store: counted, log, now: () => new Date() });
+  const consumer = createConsumer({
+    subscription,
+    apply: createApply({ store: counted, log, now: () => new Date() }),
+    store: counted,
+    log,
+  });
   const pulling = subscription.run();
   const working = running ? consumer.run() : Promise.resolve();
   return {
