@@ -68,7 +68,7 @@ describe('the source tree', () => {
       /^(runtime|third-party-gateway|payment-service|local)\//.test(path),
     );
     const names =
-      /['"`](payments\.|dead-letters\.|backlog\.|payment-consumer|payment-dead-letters|payment-backlog)/;
+      /['"`](payments\.|dead-letters\.payments|backlog\.payments|payment-consumer|payment-dead-letters|payment-backlog)/;
 
     expect(breaking(others, (path) => names.test(read(path)))).toEqual([]);
   });

@@ -1,8 +1,8 @@
 import { addToLine, type Door, onlyMethods, operatorOf, Problem, parseInput } from '@paystream/runtime';
 import express, { type Express } from 'express';
 import type { z } from 'zod';
-import { lagMs, type Replay } from './replay.ts';
 import { replayChangeSchema, type replaySchema } from './replay-schemas.ts';
+import { lagMs, type Replay } from './replay-types.ts';
 import { guarded } from './transaction-routes.ts';
 
 export interface ReplayRoutesOptions {

@@ -92,7 +92,10 @@ describe('GET /transactions/:txId?wait', () => {
       api.call(`/transactions/${randomUUID()}?wait=30`, { signal: gone.signal }).catch(() => 'gone'),
     );
     await eventually(() => looks, { until: (now) => now >= before + 100 });
-    const refused = await api.call(`/transactions/${randomUUID()}?wait=1`);
+    // A look is counted a moment before its request waits.
+    const refused = await eventually(() => api.call(`/transactions/${randomUUID()}?wait=1`), {
+      until: ({ status }) => status === 429,
+    });
 
     expect(refused.body.code).toBe('too-many-requests');
     expect(refused.headers.get('retry-after')).toBe('1');

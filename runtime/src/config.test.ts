@@ -63,6 +63,7 @@ describe('parseConfig', () => {
       BROKER_SYNC: 'unknown',
       PROVISION: false,
       PREFLIGHT: 'strict',
+      REPLAY_MODE: 'original',
       DUPLICATE_WINDOW: 600_000,
       STREAM_REPLICAS: 1,
       STREAM_MAX_BYTES: 2_147_483_648,

@@ -2,8 +2,8 @@ import { createDoor, listen, type OperatorToken } from '@paystream/runtime';
 import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.ts';
 import { createPaymentApp } from '../app.ts';
 import { openapi } from '../openapi.ts';
-import type { Replay } from '../replay.ts';
 import type { ReplayChange } from '../replay-store.ts';
+import type { Replay } from '../replay-types.ts';
 import type { TransactionStore } from '../store.ts';
 import { collectLog } from './fixture.ts';
 

@@ -1,0 +1,55 @@
+import type { BacklogPosition, BrokerConnection, Delivery, SetAside, Subscription } from '@paystream/nats';
+import type { Log } from '@paystream/runtime';
+import type { Backlog } from './backlog.ts';
+import type { ReplayChange, ReplaySetting, ReplayStore } from './replay-store.ts';
+
+export interface ReplayOptions {
+  broker: BrokerConnection;
+  live: Subscription;
+  backlog: Backlog;
+  setAside: SetAside;
+  store: ReplayStore;
+  log: Log;
+  /** From the configuration; what an operator has changed wins. */
+  defaults: ReplaySetting;
+  maxGapMs: number;
+  /** What was stored no longer ago than this when we look is live. */
+  liveWithinMs: number;
+  /** Tells this instance from the others. */
+  owner: string;
+  now: () => Date;
+}
+
+export interface ReplayState {
+  change: ReplayChange | undefined;
+  setting: ReplaySetting;
+  state: 'live' | 'setting-aside' | 'replaying' | 'paused';
+  /** Whether it is this instance that replays. */
+  leads: boolean;
+  backlog: BacklogPosition;
+  /** Infinity: at once. */
+  speed: number;
+  /** The oldest message has used half of its time on the broker, so the rest is replayed at once. */
+  guard: boolean;
+  doneAt: Date | undefined;
+}
+
+export interface Replay {
+  /** Looks whether the stream holds a backlog; nothing live is pulled meanwhile. After every start and every return. */
+  begin(): void;
+  /** Sets the messages of the backlog aside, and gives back those that are to be applied now. */
+  sift(deliveries: readonly Delivery[]): Promise<readonly Delivery[]>;
+  /** Reads the setting, takes or renews the lease, and does what they say. */
+  followOnce(): Promise<void>;
+  /** Follows until `stop`. Rejects only on a programming error. */
+  run(): Promise<void>;
+  stop(): Promise<void>;
+  /** Saves what an operator has changed; every instance follows within a second, this one at once. */
+  change(change: ReplayChange): Promise<void>;
+  state(): ReplayState;
+}
+
+/** How late the message that is next in turn is. */
+export function lagMs(oldestStoredAt: Date | undefined, now: Date): number {
+  return oldestStoredAt === undefined ? 0 : Math.max(0, now.getTime() - oldestStoredAt.getTime());
+}
