@@ -49,13 +49,17 @@ export function connectBroker(options: BrokerOptions): BrokerConnection {
   const closing = new AbortController();
   let connection: NatsConnection | undefined;
   let state: BrokerState = { up: false, detail: 'not connected yet' };
+  let saidAway = '';
 
   const change = (next: BrokerState) => {
     const flipped = next.up !== state.up;
     state = next;
+    if (next.up) log.info({ detail: next.detail }, 'broker.connected');
+    else if (closing.signal.aborted) log.info('broker.closed');
+    // Each reason once: a wrong password and a broker that is not there look alike from outside.
+    else if (flipped || next.detail !== saidAway) log.warn({ detail: next.detail }, 'broker.away');
+    saidAway = next.up ? '' : next.detail;
     if (!flipped) return;
-    const level = next.up || closing.signal.aborted ? 'info' : 'warn';
-    log[level]({ detail: next.detail }, next.up ? 'broker.connected' : 'broker.lost');
     for (const listener of [...listeners]) listener(state);
   };
 

@@ -123,6 +123,7 @@ function digest(event: UnidentifiedEvent, sourceEventId: string | undefined): st
  */
 export function identify(event: UnidentifiedEvent): { event: PaymentEvent; fingerprint: string } {
   const bare = digest(event, undefined);
+  // A decoded message carries the fingerprint in the place of an id that the source did not give.
   const hasSourceId = event.eventId !== undefined && event.eventId !== bare;
   const fingerprint = hasSourceId ? digest(event, event.eventId) : bare;
   return { event: { ...event, eventId: event.eventId ?? bare }, fingerprint };

@@ -14,7 +14,8 @@ export const createCommand = 'npm run provision';
 
 /** One line per finding, for a log or a terminal. */
 export function findingLine({ severity, resource, setting, problem, mend }: Finding): string {
-  return `${severity}: ${resource}: ${setting} ${problem}. Mend it: ${mend}`;
+  const what = setting === 'existence' ? problem : `${setting} ${problem}`;
+  return `${severity}: ${resource}: ${what}. Mend it: ${mend}`;
 }
 
 /** A finding, and whether it is one. */

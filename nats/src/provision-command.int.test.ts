@@ -33,7 +33,7 @@ describe('a broker made with the plain recipe', () => {
     const anew =
       'Mend it: npm run provision -- --apply   (or: nats consumer rm payment payment-consumer --force && npm run provision)';
     const missing = (resource: string) =>
-      `unsafe: ${resource}: existence fails: it does not exist, so nothing can be stored or applied. Mend it: npm run provision`;
+      `unsafe: ${resource}: is missing, so nothing can be stored or applied. Mend it: npm run provision`;
     expect(code).toBe(1);
     expect(out.trimEnd().split('\n')).toEqual([
       `unsafe: stream payment: discard is old, must be new: a full stream would throw away the oldest messages without a word. ${edit('--discard=new')}`,
@@ -151,12 +151,19 @@ describe('npm run provision', () => {
     expect(err).toMatch(/REPLAY_MODE: /);
   });
 
-  test('says that the broker is away within 7 s, without the password of the address', async () => {
-    const { code, err, ms } = await runProvision([], { NATS_URI: 'nats://me:secret@127.0.0.1:1' });
+  test('wants the user beside the address and not in it, and does not repeat a password', async () => {
+    const { code, err } = await runProvision([], { NATS_URI: 'nats://me:secret@127.0.0.1:1' });
+
+    expect(code).toBe(1);
+    expect(err).toContain('NATS_URI: must hold no user: use NATS_USER and NATS_PASSWORD');
+    expect(err).not.toContain('secret');
+  });
+
+  test('says that the broker is away within 7 s', async () => {
+    const { code, err, ms } = await runProvision([], { NATS_URI: 'nats://127.0.0.1:1' });
 
     expect(code).toBe(1);
     expect(err).toMatch(/^The broker at nats:\/\/127\.0\.0\.1:1 cannot be reached: .*set NATS_URI/);
-    expect(err).not.toContain('secret');
     expect(ms).toBeLessThan(7_000);
   });
 

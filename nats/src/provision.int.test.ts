@@ -80,7 +80,7 @@ describe('an empty broker', () => {
         'consumer payment-backlog payment-backlog-consumer',
       ].map(
         (resource) =>
-          `unsafe: ${resource}: existence fails: it does not exist, so nothing can be stored or applied. Mend it: npm run provision`,
+          `unsafe: ${resource}: is missing, so nothing can be stored or applied. Mend it: npm run provision`,
       ),
     );
     expect(isSafe(report)).toBe(false);
@@ -417,7 +417,7 @@ describe('what the broker refuses to create', () => {
     const [line] = await existence({ maxBytes: 1_099_511_627_776_000 });
 
     expect(line).toMatch(
-      /^unsafe: stream payment: existence fails: .*insufficient storage resources available/,
+      /^unsafe: stream payment: cannot be created, .*insufficient storage resources available/,
     );
     expect(line).toContain('set STREAM_MAX_BYTES lower');
   });
@@ -427,11 +427,11 @@ describe('what the broker refuses to create', () => {
 
     const [line] = await existence();
 
-    expect(line).toMatch(/existence fails: .*overlap.*nats stream ls --subject 'payments\.\*'/);
+    expect(line).toMatch(/cannot be created, .*overlap.*nats stream ls --subject 'payments\.\*'/);
   });
 
   test('because it needs a cluster is said', async () => {
-    expect((await existence({ replicas: 3 }))[0]).toMatch(/existence fails: .*STREAM_REPLICAS=1/);
+    expect((await existence({ replicas: 3 }))[0]).toMatch(/cannot be created, .*STREAM_REPLICAS=1/);
   });
 
   test('because the duplicate window is longer than the age is said', async () => {
@@ -442,6 +442,8 @@ describe('what the broker refuses to create', () => {
     await broker.manager.streams.add({ ...payment });
     await broker.manager.consumers.add('payment', { durable_name: 'other', ack_policy: AckPolicy.Explicit });
 
-    expect((await existence())[0]).toMatch(/^unsafe: consumer .*existence fails: .*nats consumer ls payment/);
+    expect((await existence())[0]).toMatch(
+      /^unsafe: consumer .*cannot be created, .*nats consumer ls payment/,
+    );
   });
 });

@@ -145,7 +145,7 @@ const missing = (resource: string, mode = ''): Finding => ({
   severity: 'unsafe',
   resource,
   setting: 'existence',
-  problem: 'fails: it does not exist, so nothing can be stored or applied',
+  problem: 'is missing, so nothing can be stored or applied',
   mend: `${mode}${createCommand}`,
 });
 
@@ -158,7 +158,7 @@ const notCreated = (resource: string, { message, mend }: Refusal): Finding => ({
   severity: 'unsafe',
   resource,
   setting: 'existence',
-  problem: `fails: the broker refuses to create it (${message})`,
+  problem: `cannot be created, the broker refuses it (${message})`,
   mend,
 });
 

@@ -15,7 +15,7 @@ import {
   stopIntake,
   takeHeld,
   whenResumed,
-} from './intake.ts';
+} from './held.ts';
 import { ackWaitMs as ackWaitOfConsumersMs, type WorkQueueName, workQueues } from './streams.ts';
 
 export type { Delivery } from './delivery.ts';
