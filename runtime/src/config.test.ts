@@ -5,12 +5,14 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import {
   ConfigError,
+  durationMs,
   durationSetting,
   integerSetting,
   loadEnvFile,
   parseConfig,
   serviceSettings,
   switchSetting,
+  writeDuration,
 } from './config.ts';
 
 const portSchema = z.object({ PORT: integerSetting({ min: 0, max: 65_535, fallback: 3_000 }) });
@@ -118,6 +120,20 @@ describe('durationSetting', () => {
 
   test.each(['10', '0s', '1.5s', '-1s', '10 m', '1w', 's'])('refuses %j', (text) => {
     expect(linesOf(() => parseConfig(schema, { WINDOW: text }))).toHaveLength(1);
+  });
+});
+
+describe('writeDuration', () => {
+  test.each([
+    [1, '1ms'],
+    [1_500, '1500ms'],
+    [90_000, '90s'],
+    [600_000, '10m'],
+    [7_200_000, '2h'],
+    [604_800_000, '7d'],
+  ])('writes %i ms as %j, which reads back', (ms, text) => {
+    expect(writeDuration(ms)).toBe(text);
+    expect(durationMs.parse(text)).toBe(ms);
   });
 });
 

@@ -52,13 +52,18 @@ export function switchSetting(fallback: boolean) {
 
 const unitMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-const durationText = z
-  .string()
-  .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'must be a length of time such as 500ms, 30s, 10m, 2h or 7d');
+const durationRule = 'must be a length of time such as 500ms, 30s, 10m, 2h or 7d';
+const durationText = z.string(durationRule).regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, durationRule);
 
 function toMs(duration: string): number {
   const [, count = '0', unit = 'ms'] = /^(\d+)(\D+)$/.exec(duration) ?? [];
   return Number(count) * (unitMs[unit] ?? 1);
+}
+
+/** Milliseconds as they are written in a setting, in the largest unit that tells them exactly: `10m`, `1500ms`. */
+export function writeDuration(ms: number): string {
+  const [unit, size] = Object.entries(unitMs).findLast(([, unitSize]) => ms % unitSize === 0) ?? ['ms', 1];
+  return `${ms / size}${unit}`;
 }
 
 /** A length of time such as `500ms`, `10m` or `7d`, in milliseconds. */
@@ -72,13 +77,21 @@ export function durationSetting(fallback: string) {
 /** What both services set alike. */
 export const serviceSettings = {
   HOST: z.string().min(1).default('127.0.0.1'),
-  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-  NATS_URI: z.string('is needed, for example nats://127.0.0.1:4222').min(1),
+  LOG_LEVEL: z
+    .enum(
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'must be trace, debug, info, warn, error, fatal or silent',
+    )
+    .default('info'),
+  NATS_URI: z
+    .string('is needed, for example nats://127.0.0.1:4222')
+    .min(1)
+    .refine((uri) => !uri.includes('@'), 'must hold no user: use NATS_USER and NATS_PASSWORD'),
   NATS_USER: z.string().optional(),
   NATS_PASSWORD: z.string().optional(),
-  BROKER_SYNC: z.enum(['always', 'unknown']).default('unknown'),
+  BROKER_SYNC: z.enum(['always', 'unknown'], 'must be always or unknown').default('unknown'),
   PROVISION: switchSetting(false),
-  PREFLIGHT: z.enum(['strict', 'warn']).default('strict'),
+  PREFLIGHT: z.enum(['strict', 'warn'], 'must be strict or warn').default('strict'),
   DUPLICATE_WINDOW: durationSetting('10m'),
   // Whichever service provisions makes the consumer by it.
   REPLAY_MODE: z

@@ -55,12 +55,18 @@ export function listen(handler: RequestListener, options: ListenOptions): Promis
   // An expectation that is not known may be ignored (RFC 9110, 10.1.1); Node would answer without a word.
   server.on('checkExpectation', handler);
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const refuse = (error: NodeJS.ErrnoException) => reject(inWords(error, { port, host }));
+    server.once('error', refuse);
     server.listen(port, host, () => {
-      server.off('error', reject);
+      server.off('error', refuse);
       resolve({ port: boundPort(server), close: (withinMs) => close(server, connections, withinMs) });
     });
   });
+}
+
+function inWords(error: NodeJS.ErrnoException, { port, host }: { port: number; host: string }): Error {
+  if (error.code !== 'EADDRINUSE') return error;
+  return new Error(`port ${port} of ${host} is in use: set PORT to a free one`, { cause: error });
 }
 
 function boundPort(server: Server): number {

@@ -1,5 +1,22 @@
+import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { Problem } from './problems.ts';
+
+/** Throws a Problem unless the request says that its body is JSON in UTF-8, as it is. */
+export function checkJsonType({ headers }: IncomingMessage): void {
+  const [type = '', ...parameters] = (headers['content-type'] ?? '').toLowerCase().split(';');
+  const charsets = parameters
+    .map((parameter) => parameter.trim())
+    .filter((text) => text.startsWith('charset='));
+  const isUtf8 = charsets.every((charset) => /^charset="?utf-?8"?$/.test(charset));
+  if (type.trim() !== 'application/json' || !isUtf8) {
+    throw new Problem('unsupported-media-type', 'The body must be application/json in UTF-8.');
+  }
+  const encoding = headers['content-encoding'] ?? 'identity';
+  if (encoding.toLowerCase() !== 'identity') {
+    throw new Problem('unsupported-media-type', 'A compressed body is not taken.');
+  }
+}
 
 /** What a request gave, parsed; throws a Problem that names every field that breaks a rule. */
 export function parseInput<Schema extends z.ZodType>(

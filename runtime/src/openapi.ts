@@ -38,6 +38,7 @@ export function problemResponses(...codes: ProblemCode[]): ZodOpenApiResponsesOb
       {
         description: same.map((code) => `${code}: ${problems[code].title}.`).join(' '),
         ...(retryLater.has(status) ? { headers: retryAfter } : {}),
+        ...(status === 401 ? { headers: authenticate } : {}),
         content: { 'application/problem+json': { schema: problemSchema } },
       },
     ]),
@@ -48,6 +49,10 @@ export function problemResponses(...codes: ProblemCode[]): ZodOpenApiResponsesOb
 const retryLater: ReadonlySet<number> = new Set([429, 503]);
 const retryAfter = z.object({
   'retry-after': z.string().regex(/^\d+$/).meta({ description: 'Seconds to wait before sending again.' }),
+});
+
+const authenticate = z.object({
+  'www-authenticate': z.string().meta({ description: 'Which kind of token is needed.', example: 'Bearer' }),
 });
 
 const readinessContent = { 'application/json': { schema: readinessSchema } };

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import { ConfigError } from './config.ts';
 import { describeError } from './pause.ts';
 import { Problem } from './problems.ts';
 
@@ -16,36 +16,43 @@ export interface OperatorToken {
   tokenHash: Buffer;
 }
 
-const linePattern = /^([a-z0-9][a-z0-9_.-]{0,62}):(viewer|operator):([0-9a-f]{64})$/;
+const entryPattern = /^([a-z0-9][a-z0-9_.-]{0,62}):(viewer|operator):([0-9a-fA-F]{64})$/;
+const entryRule =
+  '<name>:<viewer|operator>:<sha256 of the token, 64 hex digits>, the name of a-z, 0-9, _ . and - only';
 
 /** `name:role:sha256 of the token`, one a line (or separated by commas); empty lines and `#` lines are passed over. */
-export const operatorTokensSetting = z
-  .string()
-  .default('')
-  .transform((text, context): OperatorToken[] => {
-    const lines = text.split(/[\n,]/).map((line) => line.trim());
-    const tokens: OperatorToken[] = [];
-    for (const [index, line] of lines.entries()) {
-      if (line === '' || line.startsWith('#')) continue;
-      const [, name = '', role, hash = ''] = linePattern.exec(line) ?? [];
-      if (role === 'viewer' || role === 'operator')
-        tokens.push({ name, role, tokenHash: Buffer.from(hash, 'hex') });
-      // The line itself may hold a token by mistake: it is not repeated.
-      else
-        context.addIssue(
-          `entry ${index + 1} must be <name>:<viewer|operator>:<sha256 of the token, 64 hex digits>`,
-        );
-    }
-    return tokens;
-  });
+export const operatorTokensSetting = z.string().default('').transform(readTokens);
 
-/** The text of the file that a setting names, or a ConfigError. */
-export function readSecretFile(setting: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new ConfigError([`${setting}: ${describeError(error)}`]);
-  }
+/** The same in a file: the setting is its path. */
+export const operatorTokensFileSetting = z
+  .string()
+  .transform((path, context) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      context.addIssue(`cannot be read: ${describeError(error)}`);
+      return z.NEVER;
+    }
+  })
+  .transform(readTokens)
+  .optional();
+
+function readTokens(text: string, context: z.RefinementCtx): OperatorToken[] {
+  const entries = text
+    .split('\n')
+    .filter((line) => !line.trim().startsWith('#'))
+    .flatMap((line) => line.split(','))
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+  return entries.flatMap((entry, index) => {
+    const [, name = '', role, hash = ''] = entryPattern.exec(entry) ?? [];
+    if (role !== 'viewer' && role !== 'operator') {
+      // The entry itself may hold a token by mistake: it is not repeated.
+      context.addIssue(`entry ${index + 1} must be ${entryRule}`);
+      return [];
+    }
+    return [{ name, role, tokenHash: Buffer.from(hash, 'hex') }];
+  });
 }
 
 export interface Door {
@@ -61,12 +68,7 @@ export function createDoor({ tokens, open }: { tokens: readonly OperatorToken[];
   return {
     needs: (role) => (req, res, next) => {
       if (role === 'viewer' && open) return next();
-      if (tokens.length === 0) {
-        throw new Problem(
-          'forbidden',
-          'No operator token is configured here (OPERATOR_TOKENS), so nobody may do this.',
-        );
-      }
+      if (tokens.length === 0) throw new Problem('forbidden', withoutTokens[role]);
       const given = /^Bearer ([\x21-\x7e]{1,256})$/i.exec(req.headers.authorization ?? '')?.[1];
       const person = given === undefined ? undefined : findToken(tokens, given);
       if (person === undefined) {
@@ -83,9 +85,14 @@ export function createDoor({ tokens, open }: { tokens: readonly OperatorToken[];
   };
 }
 
+const withoutTokens: Readonly<Record<OperatorRole, string>> = {
+  viewer: 'Other machines can ask here and no token is configured (OPERATOR_TOKENS), so nobody may look.',
+  operator: 'No operator token is configured here (OPERATOR_TOKENS), so nobody may change anything.',
+};
+
 /** Whether only this machine can reach what listens there. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 /** Who was let through, for the record of what was changed. */

@@ -19,7 +19,7 @@ export const problems = {
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   'internal-error': { status: 500, title: 'Something went wrong here' },
   'broker-unavailable': { status: 503, title: 'The event cannot be stored now' },
-  'database-unavailable': { status: 503, title: 'The record cannot be read now' },
+  'database-unavailable': { status: 503, title: 'The database cannot be asked now' },
 } as const;
 
 export type ProblemCode = keyof typeof problems;
