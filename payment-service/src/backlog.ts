@@ -1,13 +1,14 @@
 import type { Delivery, Subscription } from '@paystream/nats';
 import { createBell, describeError, type Log, pause } from '@paystream/runtime';
 import type { Apply } from './apply.ts';
-import { type Pace, type Position, reschedule, schedule } from './domain/pacer.ts';
+import type { Pace } from './domain/pacer.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
+import { createTimetable, type Due } from './timetable.ts';
 
 export interface BacklogOptions {
   subscription: Subscription;
   apply: Apply;
-  store: TransactionStore;
+  store: Pick<TransactionStore, 'ping'>;
   log: Log;
   /** A clock that only grows, in milliseconds. */
   clock: () => number;
@@ -16,108 +17,120 @@ export interface BacklogOptions {
 export interface BacklogState {
   /** Applied since the process began. */
   done: number;
+  /** In memory, waiting for their turn. */
   held: number;
 }
 
 export interface Backlog {
-  /** Takes what has come and puts it on the schedule, or waits for room. */
+  /** Takes what has come and puts it on the timetable, or waits for room. */
   fillOnce(): Promise<void>;
-  /** Applies what is due, or waits for what is due next. */
+  /** Begins to apply what is due, or waits for what is due next. */
   playOnce(): Promise<void>;
   /** Fills and plays until `stop`. Rejects only on a programming error. */
   run(): Promise<void>;
-  /** Resolves when what is being applied is settled and the rest is given back. */
+  /** Gives back at once what waits for its turn, and resolves when what is being applied is settled. */
   stop(): Promise<void>;
   /** Holds for what is held already, too. */
   setPace(pace: Pace): void;
-  /** Stands still for a reason, beside others; with the last one gone the schedule goes on where it stood. */
-  hold(reason: string): void;
+  /**
+   * Stands still for a reason, beside others; with the last one gone the schedule goes on where it stood. What is
+   * held is given back at once where another process shall have it (`keepHeld: false`).
+   */
+  hold(reason: string, options?: { keepHeld?: boolean }): void;
   go(reason: string): void;
-  /** Gives back what is held, since another instance goes on with it. */
-  giveBack(): Promise<void>;
   state(): BacklogState;
-}
-
-interface Held {
-  delivery: Delivery;
-  storedAtMs: number;
-  deliveries: number;
-  dueAtMs: number;
 }
 
 // What is held comes to another process only after the ack wait if this one dies: as little as keeps the schedule.
 const lookAheadMs = 2_000;
 const heldMax = 500;
+const fillAgainMs = 250;
 // Neighbours are written side by side, so that one slow sync does not make all behind it late.
 const inFlightMax = 4;
+// With the time that the broker's side of the subscription may need, still well within the ack wait of 30 s.
 const stillWorkingEveryMs = 8_000;
 const databaseAway = 'the database is away';
-const lookAgainMs = 250;
+const ending = 'stopped';
+// Grows with every failure in a row, and not only while nothing answers: a database can answer and take no write.
+const lookAgainMs = { first: 250, longest: 5_000 };
 
 /** Plays a backlog: each message is applied when the pacer says that it is due, and settled like any other. */
 export function createBacklog({ subscription, apply, store, log, clock }: BacklogOptions): Backlog {
   const changed = createBell();
   const stopping = new AbortController();
-  const reasons = new Set<string>();
+  const reasons = new Map<string, { keepHeld: boolean }>();
   const inFlight = new Set<Promise<void>>();
-  let held: Held[] = [];
   let pace: Pace = { speed: 1, maxGapMs: 1_000 };
-  let position: Position | undefined;
-  let behind: Position | undefined;
+  const timetable = createTimetable(pace);
   let stoodAtMs = 0;
-  let failure: unknown;
+  let lookAgainInMs = lookAgainMs.first;
+  let failure: { error: unknown } | undefined;
   let done = 0;
-  let running: Promise<unknown> | undefined;
+  let running: Promise<void> | undefined;
 
-  /** A new schedule for all that is held, from where the old one stood at `sinceMs`. */
-  const restart = (sinceMs: number) => {
-    const next = reschedule(held, pace, { behind, nextDueAtMs: held[0]?.dueAtMs, sinceMs, nowMs: clock() });
-    held = held.map((item, index) => ({ ...item, dueAtMs: next.dueAtMs[index] ?? item.dueAtMs })).sort(byDue);
-    position = next.position;
-    behind = next.behind;
+  const stands = () => reasons.size > 0 || stopping.signal.aborted;
+  const keepsHeld = () => !stopping.signal.aborted && [...reasons.values()].every(({ keepHeld }) => keepHeld);
+
+  const fail = (error: unknown) => {
+    failure ??= { error };
     changed.ring();
   };
 
-  const add = (delivery: Delivery) => {
-    const message = { storedAtMs: delivery.storedAt.getTime(), deliveries: delivery.deliveries };
-    const next = schedule(position, message, { pace, nowMs: clock() });
-    position = next.position;
-    held.push({ delivery, ...message, dueAtMs: next.dueAtMs });
+  const restart = (sinceMs: number) => {
+    timetable.restart({ sinceMs, nowMs: clock(), pace });
+    changed.ring();
+  };
+
+  const giveBack = (deliveries: readonly Delivery[]) => {
+    for (const delivery of deliveries) {
+      subscription.settle(delivery, { kind: 'release', at: 'once' }).catch(fail);
+    }
   };
 
   const hasRoom = () =>
-    reasons.size === 0 && held.length < heldMax && (held.at(-1)?.dueAtMs ?? 0) < clock() + lookAheadMs;
+    !stands() &&
+    timetable.size() < heldMax &&
+    (timetable.lastDueAtMs() ?? Number.NEGATIVE_INFINITY) < clock() + lookAheadMs;
 
   const fillOnce = async () => {
-    if (!hasRoom()) return changed.next(lookAheadMs / 8);
-    const deliveries = await subscription.take(heldMax - held.length);
-    if (deliveries.length === 0) return changed.next(lookAheadMs / 8);
-    for (const delivery of deliveries) add(delivery);
-    held.sort(byDue);
+    if (!hasRoom()) return changed.next(fillAgainMs);
+    const deliveries = await subscription.take(heldMax - timetable.size());
+    if (deliveries.length === 0) return changed.next(fillAgainMs);
+    if (!keepsHeld()) return giveBack(deliveries);
+    timetable.add(deliveries, clock());
     changed.ring();
   };
 
-  const play = async (due: Held[]) => {
+  const play = async (due: Due) => {
     try {
-      await apply(
-        subscription,
-        due.map(({ delivery }) => delivery),
-      );
-      done += due.length;
+      await apply(subscription, due.deliveries);
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      // They stay in hand and go first when the database is back: a release would let them come as a crowd.
-      held = [...due, ...held].sort(byDue);
-      if (reasons.has(databaseAway)) return;
-      log.warn({ held: held.length, cause: describeError(error.cause) }, 'replay.stands');
+      return standStill(due, error);
+    }
+    done += due.deliveries.length;
+    lookAgainInMs = lookAgainMs.first;
+    // The first one finds everything cold; the schedule begins when it is through.
+    if (due.isFirst && !stands()) restart(due.dueAtMs);
+  };
+
+  /** They stay in hand: a release would let them come as a crowd when the database is back. */
+  const standStill = (due: Due, error: StoreUnavailable) => {
+    if (!keepsHeld()) return giveBack(due.deliveries);
+    timetable.putBack(due);
+    if (!reasons.has(databaseAway)) {
       hold(databaseAway);
+      log.warn({ held: timetable.size(), cause: describeError(error.cause) }, 'replay.stands');
       untilDatabaseAnswers().catch(fail);
     }
+    // Since then nothing was applied, though it was noticed only now.
+    stoodAtMs = Math.min(stoodAtMs, due.dueAtMs);
   };
 
   const untilDatabaseAnswers = async () => {
     while (!stopping.signal.aborted) {
-      await pause(lookAgainMs, stopping.signal);
+      await pause(lookAgainInMs, stopping.signal);
+      lookAgainInMs = Math.min(lookAgainInMs * 2, lookAgainMs.longest);
       try {
         await store.ping();
         return go(databaseAway);
@@ -128,25 +141,15 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   };
 
   const playOnce = async () => {
-    if (failure !== undefined) throw failure;
-    const [next] = held;
-    if (reasons.size > 0 || next === undefined || inFlight.size >= inFlightMax)
+    if (failure !== undefined) throw failure.error;
+    const nextDueAtMs = timetable.nextDueAtMs();
+    if (stands() || nextDueAtMs === undefined || inFlight.size >= inFlightMax)
       return changed.next(lookAheadMs);
-    const waitMs = next.dueAtMs - clock();
+    const waitMs = nextDueAtMs - clock();
     if (waitMs > 0) return changed.next(waitMs);
-
-    const count = held.findIndex(({ dueAtMs }) => dueAtMs > clock());
-    const due = held.splice(0, count === -1 ? held.length : count);
-    const isFirst = behind === undefined;
-    const last = due.at(-1) ?? next;
-    if (behind === undefined || last.storedAtMs >= behind.storedAtMs) {
-      behind = { storedAtMs: last.storedAtMs, dueAtMs: last.dueAtMs };
-    }
+    const due = timetable.takeDue(clock());
+    if (due === undefined) return;
     const playing = play(due)
-      .then(() => {
-        // The first one finds everything cold; the schedule begins when it is through.
-        if (isFirst && reasons.size === 0) restart(last.dueAtMs);
-      })
       .catch(fail)
       .finally(() => {
         inFlight.delete(playing);
@@ -154,71 +157,68 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
       });
     inFlight.add(playing);
     changed.ring();
-    if (isFirst) await playing;
+    if (due.isFirst) await playing;
   };
 
-  const fail = (error: unknown) => {
-    failure ??= error;
-    changed.ring();
+  const sayWorking = () => {
+    for (const delivery of timetable.deliveries()) subscription.stillWorking(delivery);
   };
 
-  const hold = (reason: string) => {
+  const hold: Backlog['hold'] = (reason, { keepHeld = true } = {}) => {
+    if (reasons.has(reason)) return;
     if (reasons.size === 0) stoodAtMs = clock();
-    reasons.add(reason);
-    subscription.pause(reason, { keepHeld: true });
+    reasons.set(reason, { keepHeld });
+    // First, since what is given back while a pull is open would come straight back to us.
+    subscription.pause(reason, { keepHeld });
+    if (!keepHeld) giveBack(timetable.clear());
     changed.ring();
   };
 
   const go = (reason: string) => {
     if (!reasons.delete(reason)) return;
     subscription.resume(reason);
-    if (reasons.size === 0) restart(stoodAtMs);
-  };
-
-  const giveBack = async () => {
-    const items = held.splice(0);
-    position = undefined;
-    behind = undefined;
-    await Promise.all(
-      items.map(({ delivery }) => subscription.settle(delivery, { kind: 'release', at: 'once' })),
-    );
+    if (stands()) return;
+    // Where the broker was away it has heard nothing of what is held.
+    sayWorking();
+    restart(stoodAtMs);
   };
 
   const untilStopped = async (step: () => Promise<void>) => {
     while (!stopping.signal.aborted) await step();
   };
 
-  const beat = setInterval(() => {
-    for (const { delivery } of held) subscription.stillWorking(delivery);
-  }, stillWorkingEveryMs);
+  const run = async () => {
+    await Promise.all([subscription.run(), untilStopped(fillOnce), untilStopped(playOnce)]);
+    if (failure !== undefined) throw failure.error;
+  };
+
+  const beat = setInterval(sayWorking, stillWorkingEveryMs);
   beat.unref();
 
   return {
     fillOnce,
     playOnce,
-    run: async () => {
-      running ??= Promise.all([subscription.run(), untilStopped(fillOnce), untilStopped(playOnce)]);
-      await running;
+    run: () => {
+      running ??= run();
+      return running;
     },
     stop: async () => {
       stopping.abort();
       clearInterval(beat);
+      subscription.pause(ending, { keepHeld: true });
+      giveBack(timetable.clear());
       changed.ring();
-      await Promise.all([...inFlight]);
-      await giveBack();
-      await subscription.stop();
+      // What is behind those in turn follows them; what is being applied is settled from here all the same.
+      await Promise.all([subscription.stop(), ...inFlight]);
       await running?.catch(() => undefined);
     },
     setPace: (next) => {
       if (next.speed === pace.speed && next.maxGapMs === pace.maxGapMs) return;
       pace = next;
-      if (reasons.size === 0) restart(clock());
+      if (!stands()) restart(clock());
     },
     hold,
     go,
-    giveBack,
-    state: () => ({ done, held: held.length }),
+    state: () => ({ done, held: timetable.size() }),
   };
 }
-
-const byDue = (left: Held, right: Held) => left.dueAtMs - right.dueAtMs || left.storedAtMs - right.storedAtMs;

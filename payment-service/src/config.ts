@@ -1,37 +1,39 @@
 import { fileURLToPath } from 'node:url';
 import {
-  durationMs,
   durationSetting,
   integerSetting,
   loadEnvFile,
+  operatorTokensFileSetting,
   operatorTokensSetting,
   parseConfig,
-  readSecretFile,
   serviceSettings,
 } from '@paystream/runtime';
 import { z } from 'zod';
-import { speedSchema } from './replay-schemas.ts';
+import { finishWithinSchema, speedSchema } from './replay-schemas.ts';
 
 export const configSchema = z.object({
   PORT: integerSetting({ min: 0, max: 65_535, fallback: 4_000 }),
   MONGO_URI: z
     .string('is needed, for example mongodb://127.0.0.1:27017/paystream?replicaSet=rs0')
-    .regex(/^mongodb(\+srv)?:\/\//, 'must begin with mongodb:// or mongodb+srv://'),
+    .regex(/^mongodb(\+srv)?:\/\//, { error: 'must begin with mongodb:// or mongodb+srv://', abort: true })
+    .regex(
+      /^[^:]+:\/\/[^/]+\/[^/?]+/,
+      'must name the database in its path, as in mongodb://127.0.0.1:27017/paystream',
+    ),
   ...serviceSettings,
   OPERATOR_TOKENS: operatorTokensSetting,
-  OPERATOR_TOKENS_FILE: z.string().optional(),
+  OPERATOR_TOKENS_FILE: operatorTokensFileSetting,
   REPLAY_SPEED: z.coerce.number('must be a number').pipe(speedSchema).default(1),
   REPLAY_MAX_GAP: durationSetting('1s'),
   REPLAY_LIVE_WITHIN: durationSetting('2s'),
-  REPLAY_FINISH_WITHIN: durationMs.optional(),
+  REPLAY_FINISH_WITHIN: finishWithinSchema.optional(),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
 /** The settings of this service, or a ConfigError that names every wrong one. */
 export function readConfig(): Config {
   loadEnvFile(fileURLToPath(new URL('..', import.meta.url)));
-  const { OPERATOR_TOKENS_FILE: file } = process.env;
+  const config = parseConfig(configSchema, process.env);
   // A file is read in the place of the variable, so that the hashes need not stand in the environment.
-  const tokens = file ? { OPERATOR_TOKENS: readSecretFile('OPERATOR_TOKENS_FILE', file) } : {};
-  return parseConfig(configSchema, { ...process.env, ...tokens });
+  return Object.freeze({ ...config, OPERATOR_TOKENS: config.OPERATOR_TOKENS_FILE ?? config.OPERATOR_TOKENS });
 }

@@ -27,6 +27,9 @@ export interface Consumer {
 }
 
 const away = 'the database is away';
+// What was given back comes again by then: pulled earlier, what is behind it would come first, and a backlog would be
+// set aside in that order.
+const backAgainMs = 1_200;
 const lookAgainMs = { first: 250, longest: 5_000 };
 
 /** Pulls messages, applies each exactly once, and acknowledges what is known to be in the database. */
@@ -42,6 +45,7 @@ export function createConsumer({
   const stopping = new AbortController();
   let running: Promise<void> | undefined;
   let databaseAway = false;
+  let releasedAtMs = 0;
   // Grows with every failure in a row, and not only while nothing answers: a database can answer and take no write.
   let lookAgainInMs = lookAgainMs.first;
 
@@ -55,6 +59,7 @@ export function createConsumer({
       await Promise.allSettled(due.map((delivery) => subscription.settle(delivery, { kind: 'release' })));
       if (!(error instanceof StoreUnavailable)) throw error;
       databaseAway = true;
+      releasedAtMs = performance.now();
       subscription.pause(away);
       log.warn({ count: due.length, cause: describeError(error.cause) }, 'messages.released');
       return 0;
@@ -78,6 +83,7 @@ export function createConsumer({
       lookAgainInMs = Math.min(lookAgainInMs * 2, lookAgainMs.longest);
       try {
         await store.ping();
+        await pause(releasedAtMs + backAgainMs - performance.now(), stopping.signal);
         databaseAway = false;
         onReturn();
         subscription.resume(away);

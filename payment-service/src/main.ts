@@ -4,6 +4,8 @@ import {
   createSetAside,
   createSubscription,
   durabilityOf,
+  readBacklog,
+  readPaymentPosition,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -29,6 +31,8 @@ import { createMongoReplayStore } from './store-mongo-replay.ts';
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
 const finishWithinMs = 5_000;
+// A replayed message that failed comes again behind those that are held: few enough not to keep it waiting.
+const replayHeldMax = 32;
 
 const config = configOrExit(name, readConfig);
 const brokerPaces = config.REPLAY_MODE === 'broker';
@@ -60,21 +64,23 @@ const check = watchBroker({
     fail(new Error('the broker has settings that can lose a payment; PREFLIGHT=warn runs all the same')),
 });
 const now = () => new Date();
+const clock = () => performance.now();
 const apply = createApply({ store, log, now });
 const subscription = createSubscription({ broker, log });
 const backlog = createBacklog({
-  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: 64 }),
+  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax }),
   apply,
   store,
   log,
-  clock: () => performance.now(),
+  clock,
 });
 const replay = createReplay({
   broker,
   live: subscription,
   backlog,
   setAside: createSetAside({ broker }),
-  store: createMongoReplayStore(link),
+  read: { payment: () => readPaymentPosition(broker), backlog: () => readBacklog(broker) },
+  store: createMongoReplayStore({ link, log }),
   log,
   defaults: {
     // Where the broker paces, nothing is set aside here.
@@ -83,10 +89,12 @@ const replay = createReplay({
     finishWithinMs: config.REPLAY_FINISH_WITHIN ?? null,
     paused: 'none',
   },
+  brokerPaces,
   maxGapMs: config.REPLAY_MAX_GAP,
   liveWithinMs: config.REPLAY_LIVE_WITHIN,
   owner: randomUUID(),
   now,
+  clock,
 });
 const consumer = createConsumer({
   subscription,
@@ -100,10 +108,12 @@ const consumer = createConsumer({
 const readiness = (): Readiness => {
   const { ok, detail, report } = check.state();
   const broken = broker.state();
+  const isPaused = replay.state().setting.paused === 'all';
   const parts = {
     broker: broken.up ? { ok, detail } : { ok: false, detail: broken.detail },
     database: store.state(),
-    consumer: consumer.state(),
+    // Whoever has paused it must still reach it.
+    consumer: isPaused ? { ok: true, detail: 'paused by an operator' } : consumer.state(),
     ...(stopping.signal.aborted ? { service: { ok: false, detail: 'stopping' } } : {}),
   };
   return {
@@ -144,7 +154,7 @@ consume().catch(fail);
 
 async function stop(): Promise<void> {
   stopping.abort();
-  const inHand = Promise.all([consumer.stop(), backlog.stop(), replay.stop()]);
+  const inHand = Promise.all([consumer.stop(), replay.stop()]);
   const closed = listening.then((server) => server.close(finishWithinMs)).catch(() => undefined);
   await Promise.race([Promise.all([inHand, closed]), pause(finishWithinMs)]);
   // Whatever still waits for a database that stands still fails now, and its messages are given back.

@@ -9,6 +9,9 @@ import {
   transactionSchema,
 } from './schemas.ts';
 
+const operators = [{ operatorToken: [] }];
+// A service that only its own machine can reach shows everything to whoever asks.
+const viewers = [...operators, {}];
 const json = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });
 
 /** The API of this service, from the schemas that validate. */
@@ -29,6 +32,7 @@ export const openapi: object = createDocument({
       get: {
         operationId: 'getTransaction',
         summary: 'One transaction with its history in fold order',
+        security: viewers,
         requestParams: {
           path: z.object({
             txId: z
@@ -69,6 +73,7 @@ export const openapi: object = createDocument({
       get: {
         operationId: 'listTransactions',
         summary: 'A page of transactions, newest first',
+        security: viewers,
         requestParams: { query: listQuerySchema },
         responses: {
           '200': { description: 'A page', ...json(transactionPageSchema) },
@@ -80,6 +85,7 @@ export const openapi: object = createDocument({
       get: {
         operationId: 'getReplay',
         summary: 'How a backlog is replayed, and how far it is',
+        security: viewers,
         responses: {
           '200': { description: 'The replay', ...json(replaySchema) },
           ...problemResponses('unauthorized', 'forbidden'),
@@ -88,7 +94,7 @@ export const openapi: object = createDocument({
       put: {
         operationId: 'changeReplay',
         summary: 'Change pace, mode or pause; every instance follows within a second',
-        security: [{ operatorToken: [] }],
+        security: operators,
         requestBody: { required: true, content: { 'application/json': { schema: replayChangeSchema } } },
         responses: {
           '200': { description: 'The replay as it is now', ...json(replaySchema) },
@@ -98,6 +104,7 @@ export const openapi: object = createDocument({
             'unauthorized',
             'forbidden',
             'body-too-large',
+            'unsupported-media-type',
             'database-unavailable',
           ),
         },

@@ -1,8 +1,18 @@
-import { addToLine, type Door, onlyMethods, operatorOf, Problem, parseInput } from '@paystream/runtime';
+import {
+  addToLine,
+  checkJsonType,
+  type Door,
+  onlyMethods,
+  operatorOf,
+  Problem,
+  parseInput,
+  writeDuration,
+} from '@paystream/runtime';
 import express, { type Express } from 'express';
 import type { z } from 'zod';
 import { replayChangeSchema, type replaySchema } from './replay-schemas.ts';
-import { lagMs, type Replay } from './replay-types.ts';
+import type { ReplaySetting } from './replay-store.ts';
+import { lagMs, type Replay, type ReplayState } from './replay-types.ts';
 import { guarded } from './transaction-routes.ts';
 
 export interface ReplayRoutesOptions {
@@ -13,43 +23,61 @@ export interface ReplayRoutesOptions {
   now: () => Date;
 }
 
+// The longest reason, every character of it escaped, is 3,000 bytes.
+const bodyBytesMax = 4_096;
+
 /** `GET /replay` and `PUT /replay`. */
 export function mountReplay(app: Express, options: ReplayRoutesOptions): void {
   const { replay, door, brokerPaces, now } = options;
+  const readBody = express.json({ limit: bodyBytesMax, strict: false });
 
   app.get('/replay', door.needs('viewer'), (_req, res) => {
     res.set('cache-control', 'no-store').json(replayBody(options));
   });
-  app.put('/replay', door.needs('operator'), express.json({ limit: 4_096 }), async (req, res) => {
-    const { reason, finishWithin, ...asked } = parseInput(replayChangeSchema, req.body);
+  app.put('/replay', door.needs('operator'), needJson, readBody, async (req, res) => {
+    const { reason, ...asked } = parseInput(replayChangeSchema, req.body);
     if (brokerPaces) {
       throw new Problem(
         'invalid-parameter',
         'REPLAY_MODE=broker: the broker paces, and nothing can be set here.',
       );
     }
-    const { setting } = replay.state();
+    const setting = changed(replay.state().setting, asked);
     const changedBy = operatorOf(res);
-    const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
-    const next = {
-      ...setting,
-      ...given,
-      ...(finishWithin === undefined ? {} : { finishWithinMs: finishWithin }),
-    };
-    addToLine(res, { changedBy, setting: next, reason });
-    await guarded(() => replay.change({ setting: next, changedBy, changedAt: now(), reason }));
-    res.json(replayBody(options));
+    addToLine(res, { setting, reason });
+    const work = () => replay.change({ setting, changedBy, changedAt: now(), reason });
+    await guarded(work, 'The setting may not be saved; send it again.');
+    res.set('cache-control', 'no-store').json(replayBody(options));
   });
   app.all('/replay', onlyMethods('GET', 'HEAD', 'PUT'));
 }
 
+const needJson: express.RequestHandler = (req, _res, next) => {
+  checkJsonType(req);
+  next();
+};
+
+/** What is asked for, and as it was what is not. */
+function changed(
+  was: ReplaySetting,
+  asked: Omit<z.output<typeof replayChangeSchema>, 'reason'>,
+): ReplaySetting {
+  return {
+    mode: asked.mode ?? was.mode,
+    speed: asked.speed ?? was.speed,
+    finishWithinMs: asked.finishWithin === undefined ? was.finishWithinMs : asked.finishWithin,
+    paused: asked.paused ?? was.paused,
+  };
+}
+
 function replayBody({ replay, brokerPaces, now }: ReplayRoutesOptions): z.input<typeof replaySchema> {
-  const { setting, state, speed, guard, backlog, doneAt, change } = replay.state();
+  const current = replay.state();
+  const { setting, state, guard, backlog, doneAt, change } = current;
   return {
     mode: brokerPaces ? 'broker' : setting.mode,
-    // Infinity is no number in JSON.
-    speed: Number.isFinite(speed) ? speed : 0,
-    finishWithin: setting.finishWithinMs,
+    speed: setting.speed,
+    speedNow: speedNow(current),
+    finishWithin: setting.finishWithinMs === null ? null : writeDuration(setting.finishWithinMs),
     paused: setting.paused,
     state,
     guard,
@@ -61,4 +89,10 @@ function replayBody({ replay, brokerPaces, now }: ReplayRoutesOptions): z.input<
     changedAt: change?.changedAt.toISOString() ?? null,
     reason: change?.reason ?? null,
   };
+}
+
+/** Infinity is no number in JSON. Without a backlog it is the speed with which one would begin. */
+function speedNow({ backlog, speed, setting }: ReplayState): number | null {
+  if (backlog.messages === 0) return setting.mode === 'instant' ? null : setting.speed;
+  return Number.isFinite(speed) ? speed : null;
 }

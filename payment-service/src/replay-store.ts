@@ -24,16 +24,34 @@ export interface ReplayChange {
   reason: string;
 }
 
+/** What the leading instance tells the others, and its successor. */
+export interface LeaderProgress {
+  settingAside: boolean;
+  /** When the replay began, null where there is none; undefined: not known yet, so what was told before holds. */
+  beganAt: Date | null | undefined;
+}
+
 export interface Followed {
   change: ReplayChange | undefined;
   /** Whether this instance is the one that sets aside and replays, until its lease ends. */
   leads: boolean;
+  /** Of whoever leads. */
+  progress: LeaderProgress;
+}
+
+export interface Candidacy {
+  owner: string;
+  /** False: it only follows. */
+  candidate: boolean;
+  leaseMs: number;
+  /** Written where this instance leads. */
+  progress: LeaderProgress;
 }
 
 /** The one document that every instance follows. Rejects with StoreUnavailable while the database is away. */
 export interface ReplayStore {
   /** Tells what is set; a candidate also takes or renews the lease if nobody else holds it. */
-  follow(options: { owner: string; candidate: boolean; leaseMs: number }): Promise<Followed>;
+  follow(candidacy: Candidacy): Promise<Followed>;
   /** Lets another instance lead at once. */
   release(owner: string): Promise<void>;
   save(change: ReplayChange): Promise<void>;

@@ -1,23 +1,36 @@
-import type { BacklogPosition, BrokerConnection, Delivery, SetAside, Subscription } from '@paystream/nats';
+import type {
+  BacklogPosition,
+  BrokerConnection,
+  Delivery,
+  PaymentPosition,
+  SetAside,
+  Subscription,
+} from '@paystream/nats';
 import type { Log } from '@paystream/runtime';
 import type { Backlog } from './backlog.ts';
 import type { ReplayChange, ReplaySetting, ReplayStore } from './replay-store.ts';
 
 export interface ReplayOptions {
-  broker: BrokerConnection;
-  live: Subscription;
-  backlog: Backlog;
+  broker: Pick<BrokerConnection, 'state' | 'onChange' | 'whenUp'>;
+  live: Pick<Subscription, 'pause' | 'resume' | 'settle' | 'stillWorking' | 'state'>;
+  backlog: Pick<Backlog, 'setPace' | 'hold' | 'go' | 'stop' | 'state'>;
   setAside: SetAside;
+  /** What the broker says of the two work queues; both reject when it does not say. */
+  read: { payment(): Promise<PaymentPosition>; backlog(): Promise<BacklogPosition> };
   store: ReplayStore;
   log: Log;
   /** From the configuration; what an operator has changed wins. */
   defaults: ReplaySetting;
+  /** The broker paces by its own replay policy: the defaults hold, and nothing that was ever changed. */
+  brokerPaces: boolean;
   maxGapMs: number;
   /** What was stored no longer ago than this when we look is live. */
   liveWithinMs: number;
   /** Tells this instance from the others. */
   owner: string;
   now: () => Date;
+  /** A clock that only grows, in milliseconds. */
+  clock: () => number;
 }
 
 export interface ReplayState {
@@ -31,6 +44,7 @@ export interface ReplayState {
   speed: number;
   /** The oldest message has used half of its time on the broker, so the rest is replayed at once. */
   guard: boolean;
+  /** Undefined also while it is paused. */
   doneAt: Date | undefined;
 }
 
@@ -43,6 +57,7 @@ export interface Replay {
   followOnce(): Promise<void>;
   /** Follows until `stop`. Rejects only on a programming error. */
   run(): Promise<void>;
+  /** Stops the backlog too: another instance may lead when everything is given back, and not before. */
   stop(): Promise<void>;
   /** Saves what an operator has changed; every instance follows within a second, this one at once. */
   change(change: ReplayChange): Promise<void>;

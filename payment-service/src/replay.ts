@@ -1,21 +1,21 @@
-import {
-  type BacklogPosition,
-  type Delivery,
-  outageBudgetMs,
-  readBacklog,
-  readPaymentPosition,
-} from '@paystream/nats';
+import type { BacklogPosition } from '@paystream/nats';
 import { describeError, pause } from '@paystream/runtime';
-import { paceFor } from './domain/pacer.ts';
-import type { ReplayChange } from './replay-store.ts';
-import { lagMs, type Replay, type ReplayOptions, type ReplayState } from './replay-types.ts';
+import { createProgress } from './replay-progress.ts';
+import type { Followed, ReplayChange } from './replay-store.ts';
+import type { Replay, ReplayOptions, ReplayState } from './replay-types.ts';
+import { createSifting } from './sifting.ts';
 import { StoreUnavailable } from './store.ts';
 
-const followEveryMs = 500;
+// A change is followed within a second, with what the database and the broker take for their answers.
+const followEveryMs = 400;
 // Another instance goes on this long after the one that replays has died without a word.
 const leaseMs = 3_000;
-const progressEveryMs = 10_000;
-const looking = 'looking for a backlog';
+// After an outage of all, the one that has led goes on: it holds the messages that are next in turn.
+const standBackMs = 2_000;
+// Cut off from the database for longer than this, it leaves what it holds to whoever may lead by now.
+const cutOffMs = 60_000;
+// The outage has been told by then; a setting that alone cannot be read has not.
+const unfollowedMs = 10_000;
 const byOperator = 'paused by an operator';
 const brokerAway = 'the broker is away';
 const byOther = 'another instance replays';
@@ -26,182 +26,142 @@ const empty: BacklogPosition = { messages: 0, oldestStoredAt: undefined, newestS
  * the others go on with live payments as soon as the backlog is out of their way.
  */
 export function createReplay(options: ReplayOptions): Replay {
-  const { broker, live, backlog, store, log, defaults, maxGapMs, liveWithinMs, owner, now } = options;
+  const { broker, live, backlog, read, store, log, defaults, brokerPaces, owner, clock } = options;
   const stopping = new AbortController();
+  const progress = createProgress(options);
   let setting = defaults;
   let change: ReplayChange | undefined;
   let leads = false;
-  let boundary: { sequence: number; before: Date } | undefined;
-  let settingAside: { since: number; count: number } | undefined;
-  let looks: Promise<void> | undefined;
+  let leaderSetsAside = false;
   let position = empty;
-  let pace = { speed: defaults.speed, guard: false };
-  let began: { at: Date; saidAt: number; done: number } | undefined;
+  // Whether the setting is known, and since when it is or is not.
+  let followed = { ok: false, sinceMs: clock(), told: false };
+  let candidateFromMs = Number.NEGATIVE_INFINITY;
+  let begun = false;
+  let failure: { error: unknown } | undefined;
   let running: Promise<void> | undefined;
+  let turn: Promise<void> = Promise.resolve();
 
-  const begin = () => {
-    if (stopping.signal.aborted) return;
-    live.pause(looking, { keepHeld: true });
-    looks ??= look()
-      .catch((error: unknown) => log.error({ error: describeError(error) }, 'backlog.look-failed'))
-      .finally(() => {
-        looks = undefined;
-        live.resume(looking);
-      });
+  const fail = (error: unknown) => {
+    failure ??= { error };
+  };
+  const sifting = createSifting(
+    {
+      ...options,
+      readPayment: read.payment,
+      rules: () => ({ setting: followed.ok ? setting : undefined, leads }),
+    },
+    fail,
+  );
+
+  /** One after the other: what an older look has found must not undo a newer one. */
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const done = turn.then(work);
+    turn = done.catch(() => undefined);
+    return done;
   };
 
-  const look = async () => {
-    boundary = undefined;
-    for (; !stopping.signal.aborted; await pause(200, stopping.signal)) {
-      if (setting.mode === 'instant') return;
-      const at = await readPaymentPosition(broker).catch(() => undefined);
-      if (at === undefined || setting.paused === 'all') continue;
-      const before = new Date(at.askedAt.getTime() - liveWithinMs);
-      if (boundary === undefined) {
-        if (at.oldestStoredAt === undefined || at.oldestStoredAt >= before) return;
-        boundary = { sequence: at.lastSequence, before };
-      }
-      if (at.deliveredThrough >= boundary.sequence) return;
-      if (leads) {
-        settingAside = { since: performance.now(), count: 0 };
-        log.info({ messages: at.messages, oldestStoredAt: at.oldestStoredAt }, 'backlog.found');
-        return;
-      }
+  const followSetting = async () => {
+    const candidate = broker.state().up && !stopping.signal.aborted && (leads || clock() >= candidateFromMs);
+    const told = { settingAside: sifting.busy(), beganAt: progress.beganAt() };
+    try {
+      obey(await store.follow({ owner, candidate, leaseMs, progress: told }));
+    } catch (error) {
+      if (error instanceof StoreUnavailable) miss(error);
+      throw error;
     }
-  };
-
-  const sift = async (deliveries: readonly Delivery[]) => {
-    const edge = boundary;
-    if (edge === undefined) return deliveries;
-    const old = deliveries.filter(
-      ({ sequence, storedAt }) => sequence <= edge.sequence && storedAt < edge.before,
-    );
-    const outcomes = await options.setAside.setAside(old);
-    const settled = new Set<Delivery>();
-    for (const [index, delivery] of old.entries()) {
-      const outcome = outcomes[index];
-      if (outcome?.kind === 'full') continue;
-      settled.add(delivery);
-      await live.settle(delivery, outcome?.kind === 'aside' ? { kind: 'ack' } : { kind: 'release' });
-    }
-    const full = old.length - settled.size;
-    if (full > 0) log.warn({ count: full }, 'backlog.full');
-    if (settingAside !== undefined) settingAside.count += settled.size;
-    return deliveries.filter((delivery) => !settled.has(delivery));
-  };
-
-  const finishSettingAside = async () => {
-    if (settingAside === undefined || boundary === undefined) return;
-    const { deliveredThrough } = await readPaymentPosition(broker);
-    if (deliveredThrough < boundary.sequence) return;
-    const tookMs = Math.round(performance.now() - settingAside.since);
-    log.info({ count: settingAside.count, tookMs }, 'backlog.set-aside');
-    settingAside = undefined;
-  };
-
-  const followOnce = async () => {
-    const candidate = broker.state().up && !stopping.signal.aborted;
-    const followed = await store.follow({ owner, candidate, leaseMs });
-    if (leads && !followed.leads) await backlog.giveBack();
-    leads = followed.leads;
-    change = followed.change;
-    setting = change?.setting ?? defaults;
-    obey();
-    if (!candidate) return;
-    await finishSettingAside();
-    position = await readBacklog(broker);
-    setPace();
-    sayProgress();
   };
 
   /** Does what is set: what stands still, and who may move. */
-  const obey = () => {
-    const { paused } = setting;
-    if (paused === 'all') live.pause(byOperator);
+  const obey = (seen: Followed) => {
+    followed = { ok: true, sinceMs: clock(), told: false };
+    change = brokerPaces ? undefined : seen.change;
+    setting = change?.setting ?? defaults;
+    leads = seen.leads;
+    leaderSetsAside = seen.progress.settingAside;
+    if (!leads || progress.beganAt() === undefined) progress.learn(seen.progress.beganAt ?? null);
+    setPace();
+    if (setting.paused === 'all') live.pause(byOperator, { keepHeld: true });
     else if (live.state().pausedFor.includes(byOperator)) {
-      begin();
+      // What came meanwhile is a backlog.
+      sifting.begin();
       live.resume(byOperator);
     }
-    if (paused === 'none') backlog.go(byOperator);
+    if (setting.paused === 'none') backlog.go(byOperator);
     else backlog.hold(byOperator);
     if (leads) backlog.go(byOther);
-    else backlog.hold(byOther);
+    else backlog.hold(byOther, { keepHeld: false });
+  };
+
+  /** The database is away; whoever works with it has said so and waits for it. */
+  const miss = (error: StoreUnavailable) => {
+    if (followed.ok) followed = { ok: false, sinceMs: clock(), told: false };
+    if (!leads) candidateFromMs = clock() + standBackMs;
+    const forMs = clock() - followed.sinceMs;
+    if (forMs > unfollowedMs && !followed.told) {
+      followed.told = true;
+      log.warn({ cause: describeError(error.cause) }, 'replay.setting-unknown');
+    }
+    if (!leads || forMs < cutOffMs) return;
+    leads = false;
+    backlog.hold(byOther, { keepHeld: false });
   };
 
   const setPace = () => {
-    const { oldestStoredAt, newestStoredAt } = position;
-    if (oldestStoredAt === undefined || newestStoredAt === undefined) {
-      began = undefined;
-      return;
+    const settingAside = leads ? sifting.busy() : leaderSetsAside;
+    const { done } = backlog.state();
+    backlog.setPace(progress.follow({ backlog: position, setting, change, leads, settingAside, done }));
+  };
+
+  const followBroker = async () => {
+    if (!broker.state().up || stopping.signal.aborted) return;
+    try {
+      await sifting.finishOnce();
+      position = await read.backlog();
+    } catch (error) {
+      // It goes on with what it knows; the next look is soon.
+      return log.debug({ error: describeError(error) }, 'replay.position-unknown');
     }
-    began ??= { at: now(), saidAt: Number.NEGATIVE_INFINITY, done: backlog.state().done };
-    const from = Math.max(began.at.getTime(), change?.changedAt.getTime() ?? 0);
-    const { finishWithinMs } = setting;
-    const next = paceFor(
-      {
-        ...setting,
-        maxGapMs,
-        finishAtMs: finishWithinMs === null ? undefined : from + finishWithinMs,
-        maxAgeMs: outageBudgetMs,
-      },
-      { oldestStoredAtMs: oldestStoredAt.getTime(), newestStoredAtMs: newestStoredAt.getTime() },
-      now().getTime(),
-    );
-    if (next.guard && !pace.guard) log.warn({ oldestStoredAt }, 'replay.guard');
-    pace = { speed: next.pace.speed, guard: next.guard };
-    backlog.setPace(next.pace);
+    setPace();
   };
 
-  const sayProgress = () => {
-    if (!leads || began === undefined || performance.now() - began.saidAt < progressEveryMs) return;
-    const first = began.saidAt === Number.NEGATIVE_INFINITY;
-    began.saidAt = performance.now();
-    const { messages, oldestStoredAt } = position;
-    const line = { left: messages, speed: pace.speed, lagMs: lagMs(oldestStoredAt, now()), doneAt: doneAt() };
-    if (first) log.info({ ...line, faster: fasterLine }, 'replay.began');
-    else log.info({ ...line, done: backlog.state().done - began.done }, 'replay.progress');
-  };
-
-  /** At the latest: gaps above the cap are shorter than they count here. */
-  const doneAt = () => {
-    const { oldestStoredAt, newestStoredAt } = position;
-    if (oldestStoredAt === undefined || newestStoredAt === undefined) return undefined;
-    return new Date(now().getTime() + (newestStoredAt.getTime() - oldestStoredAt.getTime()) / pace.speed);
-  };
+  const followOnce = () =>
+    inTurn(async () => {
+      await followSetting();
+      await followBroker();
+    });
 
   const run = async () => {
     while (!stopping.signal.aborted) {
-      try {
-        await followOnce();
-      } catch (error) {
-        // The database or the broker is away; whoever works with it has said so and waits for it.
-        if (!(error instanceof StoreUnavailable))
-          log.debug({ error: describeError(error) }, 'replay.follow-failed');
-      }
+      await followOnce().catch((error: unknown) => {
+        if (!(error instanceof StoreUnavailable)) throw error;
+      });
+      if (failure !== undefined) throw failure.error;
       await pause(followEveryMs, stopping.signal);
     }
   };
 
   const stopListening = broker.onChange(({ up }) => {
-    if (up) {
-      begin();
-      backlog.go(brokerAway);
-    } else {
-      live.pause(looking, { keepHeld: true });
-      backlog.hold(brokerAway);
-    }
+    if (!up) backlog.hold(brokerAway);
+    if (begun) sifting.begin();
+    if (!up) return;
+    if (followed.ok && !leads) candidateFromMs = clock() + standBackMs;
+    backlog.go(brokerAway);
   });
-  backlog.hold(byOther);
+  backlog.hold(byOther, { keepHeld: false });
 
   const stateWord = (): ReplayState['state'] => {
     if (setting.paused !== 'none') return 'paused';
-    if (settingAside !== undefined) return 'setting-aside';
+    if (leads ? sifting.busy() : leaderSetsAside) return 'setting-aside';
     return position.messages > 0 ? 'replaying' : 'live';
   };
 
   return {
-    begin,
-    sift,
+    begin: () => {
+      begun = true;
+      sifting.begin();
+    },
+    sift: sifting.sift,
     followOnce,
     run: () => {
       running ??= run();
@@ -210,12 +170,12 @@ export function createReplay(options: ReplayOptions): Replay {
     stop: async () => {
       stopping.abort();
       stopListening();
-      await Promise.all([looks, running]);
+      await Promise.all([sifting.stop(), backlog.stop(), running?.catch(() => undefined)]);
       if (leads) await store.release(owner).catch(() => undefined);
     },
     change: async (next) => {
       await store.save(next);
-      await followOnce();
+      await inTurn(followSetting);
     },
     state: () => ({
       change,
@@ -223,12 +183,7 @@ export function createReplay(options: ReplayOptions): Replay {
       state: stateWord(),
       leads,
       backlog: position,
-      ...pace,
-      doneAt: doneAt(),
+      ...progress.state(),
     }),
   };
 }
-
-const fasterLine =
-  `curl -X PUT <payment-service>/replay -H 'authorization: Bearer <operator token>' ` +
-  `-H 'content-type: application/json' -d '{"speed":4,"reason":"catch up"}'`;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ZodOpenApiOverrideMetaContext } from 'zod-openapi';
 import type { AnomalyCode, Status } from './domain/transaction.ts';
 
-/** The words that a transaction can be in, best known first (DESIGN: the first that holds). */
+/** The words that a transaction can be in, best known first (ARCHITECTURE.md, A transaction). */
 export const statuses = [
   'refunded',
   'partially_refunded',

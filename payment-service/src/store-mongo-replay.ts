@@ -1,29 +1,52 @@
-import type { mongo } from 'mongoose';
-import type { Followed, ReplayChange, ReplayStore } from './replay-store.ts';
+import type { Log } from '@paystream/runtime';
+import mongoose, { type mongo } from 'mongoose';
+import { z } from 'zod';
+import { speedSchema } from './replay-schemas.ts';
+import {
+  type Candidacy,
+  type Followed,
+  pausables,
+  type ReplayChange,
+  type ReplayStore,
+  replayModes,
+} from './replay-store.ts';
 import { guarded, type MongoLink } from './store-mongo-connection.ts';
 
 interface ReplayDocument {
   _id: string;
   change?: ReplayChange;
-  lease?: { owner: string; until: Date };
+  lease?: { owner: string; until: Date; settingAside: boolean; beganAt: Date | null };
 }
 
 const id = { _id: 'replay' };
 
 /** The replay's document in MongoDB. The lease is judged by the database's clock alone: no two instances differ about it. */
-export function createMongoReplayStore(link: MongoLink): ReplayStore {
+export function createMongoReplayStore({ link, log }: { link: MongoLink; log: Log }): ReplayStore {
   const settings = () =>
     link.connection.getClient().db(link.connection.name).collection<ReplayDocument>('settings');
+  let said: string | undefined;
+
+  /** What nobody can read is not obeyed, and is told once. */
+  const readChange = (stored: unknown): ReplayChange | undefined => {
+    if (stored === undefined) return undefined;
+    const parsed = changeSchema.safeParse(stored);
+    const detail = parsed.success ? undefined : z.prettifyError(parsed.error);
+    if (detail !== undefined && detail !== said) log.error({ detail }, 'replay.setting-unreadable');
+    said = detail;
+    return parsed.data;
+  };
 
   return {
-    follow: ({ owner, candidate, leaseMs }) =>
+    follow: (candidacy) =>
       guarded(async () => {
-        const found = candidate ? await takeLease(settings(), owner, leaseMs) : await settings().findOne(id);
-        return toFollowed(found, owner);
+        const found = await (candidacy.candidate ? takeLease(settings(), candidacy) : settings().findOne(id));
+        return { change: readChange(found?.change), ...toFollowed(found, candidacy.owner) };
       }),
     release: (owner) =>
       guarded(async () => {
-        await settings().updateOne({ ...id, 'lease.owner': owner }, { $unset: { lease: '' } });
+        // What it says of the progress is for the successor.
+        const free = [{ $set: { 'lease.owner': '', 'lease.until': '$$NOW' } }];
+        await settings().updateOne({ ...id, 'lease.owner': owner }, free);
       }),
     save: (change) =>
       guarded(async () => {
@@ -32,28 +55,52 @@ export function createMongoReplayStore(link: MongoLink): ReplayStore {
   };
 }
 
+const changeSchema = z.object({
+  setting: z.object({
+    mode: z.enum(replayModes),
+    speed: speedSchema,
+    finishWithinMs: z.number().positive().nullable(),
+    paused: z.enum(pausables),
+  }),
+  changedBy: z.string(),
+  changedAt: z.date(),
+  reason: z.string(),
+});
+
+const duplicateKey = 11_000;
+
 /** One atomic step: it is ours when it was ours, when nobody has it, or when its time is over. */
 async function takeLease(
   settings: mongo.Collection<ReplayDocument>,
-  owner: string,
-  leaseMs: number,
+  { owner, leaseMs, progress }: Candidacy,
 ): Promise<ReplayDocument | null> {
   const isFree = {
     $or: [{ $eq: ['$lease.owner', owner] }, { $lte: [{ $ifNull: ['$lease.until', '$$NOW'] }, '$$NOW'] }],
   };
-  const ours = { owner, until: { $add: ['$$NOW', leaseMs] } };
-  return settings.findOneAndUpdate(id, [{ $set: { lease: { $cond: [isFree, ours, '$lease'] } } }], {
-    upsert: true,
-    returnDocument: 'after',
-  });
+  const ours = {
+    owner: { $literal: owner },
+    until: { $add: ['$$NOW', leaseMs] },
+    settingAside: progress.settingAside,
+    beganAt: progress.beganAt === undefined ? { $ifNull: ['$lease.beganAt', null] } : progress.beganAt,
+  };
+  const take = () =>
+    settings.findOneAndUpdate(id, [{ $set: { lease: { $cond: [isFree, ours, '$lease'] } } }], {
+      upsert: true,
+      returnDocument: 'after',
+    });
+  try {
+    return await take();
+  } catch (error) {
+    // Two instances made the document at the same time; now it is there.
+    if (error instanceof mongoose.mongo.MongoServerError && error.code === duplicateKey) return take();
+    throw error;
+  }
 }
 
-function toFollowed(found: ReplayDocument | null, owner: string): Followed {
-  const { setting, changedBy, changedAt, reason } = found?.change ?? {};
-  const known =
-    setting !== undefined && changedBy !== undefined && changedAt !== undefined && reason !== undefined;
+function toFollowed(found: ReplayDocument | null, owner: string): Omit<Followed, 'change'> {
+  const { lease } = found ?? {};
   return {
-    change: known ? { setting, changedBy, changedAt, reason } : undefined,
-    leads: found?.lease?.owner === owner,
+    leads: lease?.owner === owner,
+    progress: { settingAside: lease?.settingAside === true, beganAt: lease?.beganAt ?? null },
   };
 }

@@ -84,14 +84,15 @@ function matches(known: string | undefined, etag: string): boolean {
 }
 
 /** A database that is away is 503 for whoever asks. */
-export async function guarded<T>(work: () => Promise<T>): Promise<T> {
+export async function guarded<T>(
+  work: () => Promise<T>,
+  detail = 'The record cannot be read now; ask again.',
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    throw new Problem('database-unavailable', 'The record cannot be read now; ask again.', {
-      headers: { 'retry-after': '2' },
-    });
+    throw new Problem('database-unavailable', detail, { headers: { 'retry-after': '2' } });
   }
 }
 

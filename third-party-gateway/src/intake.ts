@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Publisher, PublishOutcome } from '@paystream/nats';
-import { addToLine, Problem } from '@paystream/runtime';
+import { addToLine, checkJsonType, Problem } from '@paystream/runtime';
 import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
 import type { Adapter, Translation } from './adapters/adapter.ts';
@@ -28,7 +28,7 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
     const adapter = sources.get(source);
     if (adapter === undefined) throw new Problem('unknown-source', `No source of that name is configured.`);
     addToLine(res, { source });
-    checkMediaType(req);
+    checkJsonType(req);
 
     const body = await readBody(req);
     const event = eventOf(adapter.translate({ source, headers: req.headers, body, receivedAt }));
@@ -74,26 +74,11 @@ function eventOf(translation: Translation) {
     case 'malformed':
       throw new Problem('malformed-request', translation.detail);
     case 'invalid': {
-      const detail = translation.errors.map(({ field, message }) => `${field} ${message}`).join(', ');
+      const detail = translation.errors.map(({ field, message }) => `${field} ${message}`).join('; ');
       throw new Problem('invalid-event', detail, { errors: translation.errors });
     }
     default:
       return translation satisfies never;
-  }
-}
-
-function checkMediaType(req: IncomingMessage): void {
-  const [type = '', ...parameters] = (req.headers['content-type'] ?? '').toLowerCase().split(';');
-  const charsets = parameters
-    .map((parameter) => parameter.trim())
-    .filter((text) => text.startsWith('charset='));
-  const isUtf8 = charsets.every((charset) => /^charset="?utf-?8"?$/.test(charset));
-  if (type.trim() !== 'application/json' || !isUtf8) {
-    throw new Problem('unsupported-media-type', 'The body must be application/json in UTF-8.');
-  }
-  const encoding = req.headers['content-encoding'] ?? 'identity';
-  if (encoding.toLowerCase() !== 'identity') {
-    throw new Problem('unsupported-media-type', 'A compressed body is not taken.');
   }
 }
 

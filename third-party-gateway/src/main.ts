@@ -67,7 +67,9 @@ const app = createGateway({
   publisher: createPublisher({ broker }),
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
-    check.state().report === undefined ? 'The service is starting; send it again.' : undefined,
+    broker.state().up && check.state().report === undefined
+      ? 'The service is starting; send it again.'
+      : undefined,
 });
 const listening = listen(app, { port: config.PORT, host: config.HOST });
 listening.then(({ port }) => {

@@ -128,7 +128,7 @@ describe('POST /webhooks/x-payment refuses, naming every field,', () => {
     const answer = await post(gateway, body, { headers });
 
     const errors = Object.entries(expected).map(([field, message]) => ({ field, message }));
-    const detail = errors.map(({ field, message }) => `${field} ${message}`).join(', ');
+    const detail = errors.map(({ field, message }) => `${field} ${message}`).join('; ');
     expect(answer.body).toEqual({ ...problem('invalid-event', 400, detail), errors });
     expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'application/problem+json']);
   });

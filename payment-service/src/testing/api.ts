@@ -3,7 +3,7 @@ import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.t
 import { createPaymentApp } from '../app.ts';
 import { openapi } from '../openapi.ts';
 import type { ReplayChange } from '../replay-store.ts';
-import type { Replay } from '../replay-types.ts';
+import type { Replay, ReplayState } from '../replay-types.ts';
 import type { TransactionStore } from '../store.ts';
 import { collectLog } from './fixture.ts';
 
@@ -28,12 +28,20 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
+export interface ApiOptions {
+  tokens?: OperatorToken[];
+  /** As where only this machine can ask. */
+  open?: boolean;
+  replay?: Replay;
+  brokerPaces?: boolean;
+}
+
 export const openapiCheck = createOpenapiCheck(openapi);
 
 /** The HTTP side in this process, on a free port. */
 export async function startApi(
   store: TransactionStore,
-  { tokens = [], replay = standingReplay() }: { tokens?: OperatorToken[]; replay?: Replay } = {},
+  { tokens = [], open = tokens.length === 0, replay = fakeReplay(), brokerPaces = false }: ApiOptions = {},
 ): Promise<TestApi> {
   const { log, lines } = collectLog();
   const stopping = new AbortController();
@@ -43,9 +51,9 @@ export async function startApi(
     store,
     readiness,
     stopping: stopping.signal,
-    door: createDoor({ tokens, open: tokens.length === 0 }),
+    door: createDoor({ tokens, open }),
     replay,
-    brokerPaces: false,
+    brokerPaces,
     now: () => new Date(),
   });
   const server = await listen(app, { port: 0, host: '127.0.0.1' });
@@ -64,7 +72,8 @@ export async function startApi(
       const ms = performance.now() - startedAt;
       const method = (init.method ?? 'get').toLowerCase();
       const template = templateOf(path);
-      if (method === 'get' && template !== undefined) {
+      // HEAD and what is not taken are not in the document.
+      if (template !== undefined && method !== 'head' && status !== 405) {
         seen.add(`${method} ${template} ${status}`);
         const differences = openapiCheck.compare({ method, template, status, headers, text });
         if (differences.length > 0) throw new Error(`${status} ${text}\n${differences.join('\n')}`);
@@ -83,13 +92,19 @@ export async function startApi(
 function templateOf(path: string): string | undefined {
   const [address = ''] = path.split('?');
   if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
-  return address === '/transactions' ? address : undefined;
+  return address === '/transactions' || address === '/replay' ? address : undefined;
 }
 
-/** Nothing to replay; a change is kept. */
-function standingReplay(): Replay {
+/** Nothing to replay unless told otherwise; a change is kept. */
+export function fakeReplay({
+  now = {},
+  change = async () => undefined,
+}: {
+  now?: Partial<ReplayState>;
+  change?: Replay['change'];
+} = {}): Replay {
   const defaults = { mode: 'original', speed: 1, finishWithinMs: null, paused: 'none' } as const;
-  let change: ReplayChange | undefined;
+  let changed: ReplayChange | undefined;
   return {
     begin: () => undefined,
     sift: async (deliveries) => deliveries,
@@ -97,17 +112,19 @@ function standingReplay(): Replay {
     run: async () => undefined,
     stop: async () => undefined,
     change: async (next) => {
-      change = next;
+      await change(next);
+      changed = next;
     },
     state: () => ({
-      change,
-      setting: change?.setting ?? defaults,
+      change: changed,
+      setting: changed?.setting ?? defaults,
       state: 'live',
       leads: true,
       backlog: { messages: 0, oldestStoredAt: undefined, newestStoredAt: undefined },
-      speed: change?.setting.speed ?? 1,
+      speed: changed?.setting.speed ?? 1,
       guard: false,
       doneAt: undefined,
+      ...now,
     }),
   };
 }
