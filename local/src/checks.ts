@@ -1,5 +1,5 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { codeOf } from '../setup/errors.js';
 import type { Listener } from './config.ts';
 import { portProblem } from './ports.ts';
@@ -21,11 +21,18 @@ export async function checkPorts(listeners: readonly Listener[]): Promise<string
   return problems.flat();
 }
 
+/** Not by `recursive`: in a file system that makes no folders, such as /proc, Node 20 then tries for ever. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
+}
+
 /** Makes the folder; a line when nothing can be written into it. */
 export function checkFolder(folder: string): string[] {
   const probe = join(folder, `.writable-${process.pid}`);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     writeFileSync(probe, '');
     rmSync(probe);
     return [];

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
@@ -33,6 +34,9 @@ const LINES_MAX = 5_000;
 
 /** Grandchildren may hold the output open; the exit itself is not delayed by them for longer than this. */
 const OUTPUT_GRACE_MS = 500;
+
+/** A paused process has stopped long before, unless the machine is very busy. */
+const STOPPED_WITHIN_MS = 1_000;
 
 /** Starts a process in a group of its own, so that the terminal's Ctrl-C reaches it only through us. */
 export function startChild(options: ChildOptions): Running {
@@ -88,8 +92,33 @@ export function createControls({ pid, exited, stopWithinMs }: ControlsOptions) {
     return exited;
   }
 
-  return { stop, kill, pause: () => send('SIGSTOP'), resume: () => send('SIGCONT') };
+  function pause(): void {
+    send('SIGSTOP');
+    waitUntilStopped(pid);
+  }
+
+  return { stop, kill, pause, resume: () => send('SIGCONT') };
 }
+
+/** A thread on another core runs on for a moment, and may answer one more request. Where there is no /proc, so be it. */
+function waitUntilStopped(pid: number): void {
+  const folder = `/proc/${pid}/task`;
+  const deadline = performance.now() + STOPPED_WITHIN_MS;
+  const isStopped = (task: string) => /\) [TtZX] /.test(readFileSync(`${folder}/${task}/stat`, 'utf8'));
+  try {
+    while (!readdirSync(folder).every(isStopped) && performance.now() < deadline);
+  } catch {
+    // It has ended, or a thread of it has.
+  }
+}
+
+// A process that is still loading its modules may be deaf to SIGTERM (tried: a service whose compiler died first hangs
+// for ever), so it is asked, given as long as a service takes at most, and then killed.
+const watchScript = `read -r _
+kill -TERM "$0"; kill -CONT "$0"
+seconds=0
+while kill -0 "$0" && [ "$seconds" -lt 12 ]; do sleep 1; seconds=$((seconds + 1)); done
+[ "$seconds" -lt 12 ] || kill -KILL "$0"`;
 
 /**
  * Ends the process when ours is gone, even by SIGKILL: a shell waits on a pipe that only we hold open.
@@ -97,7 +126,7 @@ export function createControls({ pid, exited, stopWithinMs }: ControlsOptions) {
  */
 export function endWithParent(pid: number, exited: Promise<Exit>): void {
   if (process.platform === 'win32') return;
-  const watch = spawn('sh', ['-c', 'read -r _; kill -TERM "$0"; kill -CONT "$0"', String(pid)], {
+  const watch = spawn('sh', ['-c', watchScript, String(pid)], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });

@@ -19,6 +19,9 @@ export const configSchema = z
     /** Given: that server is used and none is started. */
     NATS_URI: z.string().optional(),
     MONGO_URI: z.string().optional(),
+    /** Either given: the payment-service takes it, and no token is made. */
+    OPERATOR_TOKENS: z.string().optional(),
+    OPERATOR_TOKENS_FILE: z.string().optional(),
   })
   .superRefine((config, context) => {
     const used = listenersOf(config);

@@ -1,7 +1,11 @@
 export type { Exit, Running } from './child.ts';
 export { type Mongod, type MongodOptions, startMongod } from './mongod.ts';
 export { type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.ts';
+export { atOffsets } from './paced.ts';
 export { freePort } from './ports.ts';
 export { resolveServer, resolveServers } from './resolve-servers.ts';
+export { quantile, type Rhythm, rhythmOf, type TimedEvent } from './rhythm.ts';
 export { describeExit, type Service, type ServiceOptions, startService } from './service.ts';
+export { readSettled, type Settled } from './settled.ts';
 export { createStack, type Stack, type StackOptions } from './stack.ts';
+export { table } from './table.ts';

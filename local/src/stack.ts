@@ -29,6 +29,10 @@ export type Stack = {
   mongoUri: string;
   /** Resolves when both services are ready; rejects with the reason, and then `stop` is still due. */
   start(): Promise<void>;
+  /** Stops the payment-service alone, as an outage would, until it is started again. */
+  stopPayments(): Promise<void>;
+  /** Resolves when it is ready. */
+  startPayments(): Promise<void>;
   /** At any time, in order: the services, then the servers. Quiet after a failure, whose reason is to stand alone. */
   stop(options?: { quiet?: boolean }): Promise<void>;
 };
@@ -47,7 +51,8 @@ export function createStack(options: StackOptions): Stack {
       options.mongoUri ?? `mongodb://${HOST}:${mongoPort}/paystream?replicaSet=rs0&directConnection=true`,
   };
   const servers = createServers(options);
-  const services = createServices(options, addresses);
+  const { gateway, createPayments } = createServices(options, addresses);
+  let payments = createPayments();
   let stopping = false;
 
   async function start(): Promise<void> {
@@ -55,19 +60,27 @@ export function createStack(options: StackOptions): Stack {
     for (const server of servers) {
       if (!stopping) await server.start();
     }
-    if (!stopping) await Promise.all(services.map((service) => service.start()));
+    if (!stopping) await Promise.all([gateway.start(), payments.start()]);
+  }
+
+  async function startPayments(): Promise<void> {
+    await payments.stop();
+    if (stopping) return;
+    // What was stopped stays stopped; this is a new one with the same settings.
+    payments = createPayments();
+    await payments.start();
   }
 
   async function stop({ quiet = false } = {}): Promise<void> {
     const say = quiet ? () => {} : options.say;
     stopping = true;
     say('Stopping the services.');
-    await Promise.all(services.map((service) => service.stop()));
+    await Promise.all([gateway.stop(), payments.stop()]);
     if (servers.length > 0) say('Stopping the servers.');
     await Promise.all(servers.map((server) => server.stop()));
   }
 
-  return { ...addresses, start, stop };
+  return { ...addresses, start, startPayments, stopPayments: () => payments.stop(), stop };
 }
 
 function createServers({ natsUri, mongoUri, natsPort, mongoPort, dataDir, say }: StackOptions): Kept[] {
@@ -88,7 +101,7 @@ function createServers({ natsUri, mongoUri, natsPort, mongoPort, dataDir, say }:
 function createServices(
   options: StackOptions,
   { natsUri, mongoUri }: { natsUri: string; mongoUri: string },
-): Kept[] {
+): { gateway: Kept; createPayments: () => Kept } {
   const shared = {
     ...definedOnly(options.env ?? {}),
     HOST,
@@ -97,18 +110,20 @@ function createServices(
     // Our own broker is started with it; about another one we cannot know.
     ...(options.natsUri === undefined ? { BROKER_SYNC: 'always' } : {}),
   };
-  return [
-    createService(options, {
-      name: 'third-party-gateway',
-      label: 'gateway',
-      env: { ...shared, PORT: String(options.gatewayPort) },
-    }),
-    createService(options, {
-      name: 'payment-service',
-      label: 'payments',
-      env: { ...shared, PORT: String(options.paymentPort), MONGO_URI: mongoUri },
-    }),
-  ];
+  const gateway = {
+    name: 'third-party-gateway',
+    label: 'gateway',
+    env: { ...shared, PORT: String(options.gatewayPort) },
+  };
+  const payments = {
+    name: 'payment-service',
+    label: 'payments',
+    env: { ...shared, PORT: String(options.paymentPort), MONGO_URI: mongoUri },
+  };
+  return {
+    gateway: createService(options, gateway),
+    createPayments: () => createService(options, payments),
+  };
 }
 
 type ServiceSpec = { name: string; label: string; env: Record<string, string> };

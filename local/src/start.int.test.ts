@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
@@ -51,6 +51,15 @@ const send = (env: Settings, txId: string) =>
 const read = (env: Settings, txId: string) =>
   fetch(`http://127.0.0.1:${env.PAYMENT_PORT}/transactions/${txId}?wait=10`);
 
+const changeReplay = async (env: Settings, token: string) => {
+  const answer = await fetch(`http://127.0.0.1:${env.PAYMENT_PORT}/replay`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{"speed":4,"reason":"catch up"}',
+  });
+  return answer.status;
+};
+
 /** All that was started has the folder in its environment. */
 function processesOf({ DATA_DIR = '' }: Settings): number[] {
   return readdirSync('/proc')
@@ -83,8 +92,14 @@ test('takes a webhook, stops in order on SIGTERM, and has the data at the next s
   await ready(first);
   expect((await send(env, txId)).status).toBe(200);
   expect((await read(env, txId)).status).toBe(200);
+  const tokenPath = join(env.DATA_DIR ?? '', 'operator-token');
+  const token = readFileSync(tokenPath, 'utf8').trim();
+  expect(statSync(tokenPath).mode & 0o777).toBe(0o600);
+  expect(says(first, `-H "authorization: Bearer $(cat ${tokenPath})"`)).toBe(true);
+  expect([await changeReplay(env, token), await changeReplay(env, `${token}x`)]).toEqual([200, 401]);
 
   expect(await first.stop()).toEqual({ code: 0, signal: null });
+  expect(first.lines.filter((line) => line.includes(token))).toEqual([]);
   const order = ['Stopping the services.', 'service.stopped', 'Stopping the servers.', 'Stopped.'];
   const places = order.map((text) => first.lines.findLastIndex((line) => line.includes(text)));
   expect(places).toEqual([...places].sort((a, b) => a - b));
@@ -94,6 +109,7 @@ test('takes a webhook, stops in order on SIGTERM, and has the data at the next s
   const second = start(env);
   await ready(second);
   expect(await (await read(env, txId)).json()).toMatchObject({ txId, status: 'new', amount: 100 });
+  expect(await changeReplay(env, token)).toBe(200);
   expect(await second.stop('SIGINT')).toEqual({ code: 0, signal: null });
   await expectNothingLeft(env);
 });
@@ -158,19 +174,27 @@ test('leaves nothing behind when it is killed itself', async () => {
   await eventually(async () => processesOf(env).length === 0 && (await portsInUse(env)).length === 0);
 });
 
-test('uses the servers that are given, and leaves them running', async () => {
+test('uses the servers and the operators that are given, and leaves the servers running', async () => {
   const env = await settings();
   const { natsServer, mongod } = resolveServers();
   const nats = await startNatsServer({ binary: natsServer, storeDir: temporaryFolder() });
   const mongo = await startMongod({ binary: mongod, dataDir: temporaryFolder() });
   running.push(nats, mongo);
-  const given = { ...env, NATS_URI: nats.uri, MONGO_URI: mongo.uriOf('given') };
+  const tokenHash = createHash('sha256').update('a-token-of-anna').digest('hex');
+  const given = {
+    ...env,
+    NATS_URI: nats.uri,
+    MONGO_URI: mongo.uriOf('given'),
+    OPERATOR_TOKENS: `anna:operator:${tokenHash}`,
+  };
   const txId = randomUUID();
 
   const child = start(given);
   await ready(child);
   await send(env, txId);
   expect((await read(env, txId)).status).toBe(200);
+  expect(await changeReplay(env, 'a-token-of-anna')).toBe(200);
+  expect(says(child, 'operator   the ones of OPERATOR_TOKENS')).toBe(true);
   expect(await child.stop()).toEqual({ code: 0, signal: null });
 
   expect(readdirSync(env.DATA_DIR ?? '')).toEqual([]);

@@ -4,6 +4,7 @@ import { banner } from './banner.ts';
 import { checkFolder, checkPorts } from './checks.ts';
 import { type Config, listenersOf, readConfig } from './config.ts';
 import { createLogPrinter } from './log-printer.ts';
+import { keepOperatorToken, type OperatorToken } from './operator-token.ts';
 import { createStack, type Stack } from './stack.ts';
 
 /** A Ctrl-C reaches us from the terminal and once more through npm; only a later one is a second one. */
@@ -22,24 +23,30 @@ async function main(): Promise<number> {
     const config = readConfig();
     const problems = [...(await checkPorts(listenersOf(config))), ...checkFolder(config.DATA_DIR)];
     if (problems.length > 0) return fail(problems);
-    const stack = stackOf(config);
-    return await runUntilStopped({ config, stack, stopAsked, startedAt });
+    const token = isTokenGiven(config) ? undefined : keepOperatorToken(config.DATA_DIR);
+    const stack = stackOf(config, token);
+    return await runUntilStopped({ config, token, stack, stopAsked, startedAt });
   } catch (error) {
     if (error instanceof ConfigError) return fail(error.lines);
     return fail([error instanceof Error ? error.message : String(error)]);
   }
 }
 
-type RunOptions = { config: Config; stack: Stack; stopAsked: Promise<void>; startedAt: number };
+function isTokenGiven({ OPERATOR_TOKENS, OPERATOR_TOKENS_FILE }: Config): boolean {
+  return OPERATOR_TOKENS !== undefined || OPERATOR_TOKENS_FILE !== undefined;
+}
 
-async function runUntilStopped({ config, stack, stopAsked, startedAt }: RunOptions): Promise<number> {
+type Running = { config: Config; token: OperatorToken | undefined; stack: Stack; startedAt: number };
+
+async function runUntilStopped(options: Running & { stopAsked: Promise<void> }): Promise<number> {
+  const { stack, stopAsked } = options;
   const started = stack.start().then(
     () => 'started' as const,
     (error: unknown) => ({ error }),
   );
   const first = await Promise.race([started, stopAsked.then(() => 'stop' as const)]);
   if (first === 'started') {
-    console.log(bannerOf({ config, stack, startedAt }));
+    console.log(bannerOf(options));
     await stopAsked;
   }
   if (typeof first === 'object') {
@@ -51,7 +58,7 @@ async function runUntilStopped({ config, stack, stopAsked, startedAt }: RunOptio
   return 0;
 }
 
-function stackOf(config: Config): Stack {
+function stackOf(config: Config, token: OperatorToken | undefined): Stack {
   return createStack({
     gatewayPort: config.GATEWAY_PORT,
     paymentPort: config.PAYMENT_PORT,
@@ -61,19 +68,25 @@ function stackOf(config: Config): Stack {
     natsUri: config.NATS_URI,
     mongoUri: config.MONGO_URI,
     // So that LOG_LEVEL and the like, given to `npm start`, reach the services.
-    env: process.env,
+    env: { ...process.env, ...(token === undefined ? {} : tokenEnv(token)) },
     say: (line) => console.log(line),
     onLine: createLogPrinter(),
   });
 }
 
-function bannerOf({ config, stack, startedAt }: { config: Config; stack: Stack; startedAt: number }): string {
+/** Both, so that the token in the banner is the one that counts, whatever the service's own .env says. */
+function tokenEnv({ entry }: OperatorToken): Record<string, string> {
+  return { OPERATOR_TOKENS: entry, OPERATOR_TOKENS_FILE: '' };
+}
+
+function bannerOf({ config, token, stack, startedAt }: Running): string {
   return banner({
     gatewayUrl: stack.gatewayUrl,
     paymentUrl: stack.paymentUrl,
     natsUri: config.NATS_URI === undefined ? stack.natsUri : undefined,
     mongoUri: config.MONGO_URI === undefined ? stack.mongoUri : undefined,
     dataDir: config.DATA_DIR,
+    tokenPath: token?.path,
     txId: randomUUID(),
     seconds: (Date.now() - startedAt) / 1000,
   });
