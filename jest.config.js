@@ -6,7 +6,8 @@ const transform = {
 export default {
   testEnvironment: 'node',
   testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.rhythm\\.test\\.ts$'],
+  setupFilesAfterEnv: ['./test/second-attempt.js'],
   extensionsToTreatAsEsm: ['.ts'],
   transform,
   testEnvironmentOptions: { customExportConditions: ['@paystream/source', 'node', 'node-addons'] },

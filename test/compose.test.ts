@@ -20,7 +20,13 @@ const { nats, mongo, provision, gateway, payments } = compose.services;
 const everyService = Object.entries(services);
 const conf = read('nats/nats-server.conf');
 const example: Record<string, string | undefined> = parseEnv(read('.env.example'));
-const passwords = Object.fromEntries(interpolations().map(({ name }) => [name, `p${name.toLowerCase()}`]));
+/** As a person sets them who sets only what is needed. */
+const variables = Object.fromEntries(
+  interpolations().map(({ name, rest }) => [
+    name,
+    rest.startsWith(':-') ? rest.slice(2) : `p${name.toLowerCase()}`,
+  ]),
+);
 
 const ours = [
   { name: 'provision', service: provision, schema: provisionSchema },
@@ -39,7 +45,7 @@ describe('docker-compose.yml', () => {
   test.each(ours)(
     'gives $name only variables that it knows, and values that it takes',
     ({ service, schema }) => {
-      const environment = environmentOf(service, passwords);
+      const environment = environmentOf(service, variables);
 
       expect(Object.keys(environment).filter((name) => !(name in schema.shape))).toEqual([]);
       expect(schema.safeParse(environment).error).toBeUndefined();
@@ -64,6 +70,16 @@ describe('docker-compose.yml', () => {
       gateway: [`127.0.0.1:\${GATEWAY_PORT:-${GATEWAY_PORT}}:${gateway.environment?.PORT}`],
       payments: [`127.0.0.1:\${PAYMENT_PORT:-${PAYMENT_PORT}}:${payments.environment?.PORT}`],
     });
+  });
+
+  test('hands the operators to payment-service alone, which others can reach inside of its network', () => {
+    const entry = `anna:operator:${'a'.repeat(64)}`;
+    const { HOST, OPERATOR_TOKENS } = environmentOf(payments, { ...variables, OPERATOR_TOKENS: entry });
+    const others = everyService.filter(([, { environment = {} }]) => 'OPERATOR_TOKENS' in environment);
+
+    expect([HOST, OPERATOR_TOKENS]).toEqual(['0.0.0.0', entry]);
+    expect(paymentSchema.shape.OPERATOR_TOKENS.parse(OPERATOR_TOKENS)).toHaveLength(1);
+    expect(others.map(([name]) => name)).toEqual(['payments']);
   });
 
   test('pins every image to a release', () => {

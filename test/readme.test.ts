@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
+import { identify, messageIdOf } from '@paystream/nats';
 import { problems } from '@paystream/runtime';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -18,6 +19,15 @@ describe('the README', () => {
         .map(([code, { status }]) => [code, status])
         .sort(),
     );
+  });
+
+  test('shows the id that the first webhook really gets', () => {
+    const [, sent = ''] = /-d '(\{"txId".*\})'\n```/.exec(readme) ?? [];
+    const [, shown] = /"id":"([^"]+)","sequence":1/.exec(readme) ?? [];
+
+    const said = { ...JSON.parse(sent), source: 'x-payment', receivedAt: '2026-01-01T00:00:00.000Z' };
+
+    expect(messageIdOf(identify(said).event)).toBe(shown);
   });
 
   test('names only files that exist', () => {

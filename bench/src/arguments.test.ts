@@ -1,0 +1,34 @@
+import { describe, expect, test } from '@jest/globals';
+import { parseArguments } from './arguments.ts';
+
+describe('the command line of the benches', () => {
+  test('runs a bench at its full size unless told otherwise', () => {
+    expect(parseArguments(['replay'])).toEqual({
+      kind: 'run',
+      arguments: { name: 'replay', size: 'full', only: undefined, writeDocs: false },
+    });
+  });
+
+  test('takes a size, a choice and the wish for documents', () => {
+    expect(parseArguments(['replay', '--size', '200', '--only', 'ours-1,ours-4', '--write-docs'])).toEqual({
+      kind: 'run',
+      arguments: { name: 'replay', size: 200, only: ['ours-1', 'ours-4'], writeDocs: true },
+    });
+  });
+
+  test('gives help wherever it is asked for', () => {
+    expect(parseArguments(['--help'])).toEqual({ kind: 'help' });
+    expect(parseArguments(['replay', '-h'])).toEqual({ kind: 'help' });
+  });
+
+  test.each([
+    [[], 'which one?'],
+    [['replays'], 'there is no bench replays'],
+    [['replay', 'backlog'], 'one at a time'],
+    [['replay', '--size', '5001'], '--size must be small, full or a number from 20 to 5000'],
+    [['backlog', '--size', 'huge'], '--size must be small, full or a number from 20 to 200000'],
+    [['replay', '--speed', '4'], '--speed'],
+  ])('refuses %j and says why', (args, problem) => {
+    expect(parseArguments(args)).toEqual({ kind: 'wrong', problem: expect.stringContaining(problem) });
+  });
+});
