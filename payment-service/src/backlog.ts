@@ -90,7 +90,8 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   const hasRoom = () =>
     !stands() &&
     timetable.size() < heldMax &&
-    (timetable.lastDueAtMs() ?? Number.NEGATIVE_INFINITY) < clock() + lookAheadMs;
+    (timetable.isGathering(clock()) ||
+      (timetable.lastDueAtMs() ?? Number.NEGATIVE_INFINITY) < clock() + lookAheadMs);
 
   const fillOnce = async () => {
     if (!hasRoom()) return changed.next(fillAgainMs);

@@ -33,6 +33,8 @@ export interface Timetable {
   clear(): Delivery[];
   deliveries(): Delivery[];
   size(): number;
+  /** It waits for what may still come of the begin of a replay. */
+  isGathering(nowMs: number): boolean;
   nextDueAtMs(): number | undefined;
   lastDueAtMs(): number | undefined;
 }
@@ -40,18 +42,38 @@ export interface Timetable {
 // Less than this late is the jitter of a supply that goes on; more, and there was nothing to replay meanwhile: what
 // comes then begins anew, and no wave makes up for the time between.
 const starvedMs = 500;
+// What another process gave back comes in no sure order: when the broker meets the last pull of the one that went away,
+// it puts the first message behind all others. So a replay begins in stored order with what comes within this time.
+const gatherMs = 200;
 
 export function createTimetable(initialPace: Pace): Timetable {
   let pace = initialPace;
   let held: Held[] = [];
   let position: Position | undefined;
   let behind: Position | undefined;
+  // When the first of all is due.
+  let beginsAtMs: number | undefined;
+
+  /** Nothing was played yet, so all of it can still be put in order. */
+  const begin = (atMs: number) => {
+    beginsAtMs = atMs;
+    position = undefined;
+    held = held
+      .toSorted((left, right) => left.storedAtMs - right.storedAtMs)
+      .map((item) => {
+        // Nothing is behind us, so a redelivery has its own place too.
+        const next = schedule(position, { ...item, deliveries: 1 }, { pace, nowMs: atMs });
+        position = next.position;
+        return { ...item, dueAtMs: next.dueAtMs };
+      });
+  };
 
   const addOne = (delivery: Delivery, nowMs: number) => {
     const message = { storedAtMs: delivery.storedAt.getTime(), deliveries: delivery.deliveries };
     let next = schedule(position, message, { pace, nowMs });
     if (held.length === 0 && next.dueAtMs < nowMs - starvedMs) {
       behind = undefined;
+      beginsAtMs = undefined;
       next = schedule(undefined, message, { pace, nowMs });
     }
     position = next.position;
@@ -61,7 +83,8 @@ export function createTimetable(initialPace: Pace): Timetable {
   return {
     add: (deliveries, nowMs) => {
       for (const delivery of deliveries) addOne(delivery, nowMs);
-      held.sort(byDue);
+      if (behind === undefined) begin(beginsAtMs ?? nowMs + gatherMs);
+      else held.sort(byDue);
     },
     takeDue: (nowMs) => {
       const count = held.findIndex(({ dueAtMs }) => dueAtMs > nowMs);
@@ -83,6 +106,7 @@ export function createTimetable(initialPace: Pace): Timetable {
     },
     restart: ({ sinceMs, nowMs, pace: nextPace }) => {
       pace = nextPace;
+      if (behind === undefined) return begin(Math.max(nowMs, beginsAtMs ?? nowMs + gatherMs));
       const ahead = held.find(({ storedAtMs }) => storedAtMs > (behind?.storedAtMs ?? 0));
       const next = reschedule(held, pace, { behind, nextDueAtMs: ahead?.dueAtMs, sinceMs, nowMs });
       held = held
@@ -94,10 +118,12 @@ export function createTimetable(initialPace: Pace): Timetable {
     clear: () => {
       position = undefined;
       behind = undefined;
+      beginsAtMs = undefined;
       return held.splice(0).map(({ delivery }) => delivery);
     },
     deliveries: () => held.map(({ delivery }) => delivery),
     size: () => held.length,
+    isGathering: (nowMs) => behind === undefined && (beginsAtMs === undefined || nowMs < beginsAtMs),
     nextDueAtMs: () => held[0]?.dueAtMs,
     lastDueAtMs: () => held.at(-1)?.dueAtMs,
   };
