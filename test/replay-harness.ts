@@ -166,7 +166,14 @@ export function expectRhythm(
     });
     if (limit > 50) {
       const [first = { storedAt: 0, appliedAt: 0 }] = applied;
-      console.log(applied.map((a) => `${a.sequence} ${a.storedAt - first.storedAt} ${a.appliedAt - first.appliedAt} ${a.deliveries}`).join('\n'));
+      console.log(
+        applied
+          .map(
+            (a) =>
+              `${a.sequence} ${a.storedAt - first.storedAt} ${a.appliedAt - first.appliedAt} ${a.deliveries}`,
+          )
+          .join('\n'),
+      );
     }
   }
 
