@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { expect } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import type { Service } from '@paystream/local';
-import { type Answer, eventually, get, post, type System, webhook } from './harness.ts';
+import { type Answer, eventually, get, post, type System, startSystem, webhook } from './harness.ts';
 
 /** An operator's token, and how the service knows it. */
 export const operatorToken = 'test-operator-token';
@@ -23,6 +23,35 @@ export function startReplaying(system: System, env: Record<string, string> = {})
     REPLAY_LIVE_WITHIN: `${liveWithinMs}ms`,
     ...env,
   });
+}
+
+/** A broker and a gateway for the tests of a file, and payment-services for one test each. */
+export function useReplaySystem() {
+  let system: System;
+  let gateway: Service;
+  let running: Service[] = [];
+
+  beforeAll(async () => {
+    system = await startSystem();
+    gateway = await system.startGateway();
+    await gateway.ready();
+  });
+  afterEach(async () => {
+    await Promise.all(running.map((service) => service.stop()));
+    running = [];
+  });
+  afterAll(() => system.close());
+
+  return {
+    system: () => system,
+    gateway: () => gateway,
+    /** Without waiting for it: how fast it is ready is not what is tested. */
+    start: async (env: Record<string, string> = {}): Promise<Service> => {
+      const service = await startReplaying(system, { MONGO_URI: ownDatabase(system), ...env });
+      running.push(service);
+      return service;
+    },
+  };
 }
 
 /** What `PUT /replay` answers. */

@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
-import { eventually, get, post, type System, startSystem, webhook } from './harness.ts';
+import { eventually, get, post, webhook } from './harness.ts';
 import {
   expectEachOnce,
   expectRhythm,
@@ -11,48 +11,29 @@ import {
   putReplay,
   quantile,
   sendPaced,
-  startReplaying,
   untilApplied,
+  useReplaySystem,
 } from './replay-harness.ts';
 
-let system: System;
-let gateway: Service;
-let running: Service[] = [];
-
-beforeAll(async () => {
-  system = await startSystem();
-  gateway = await system.startGateway();
-  await gateway.ready();
-});
-afterEach(async () => {
-  await Promise.all(running.map((service) => service.stop()));
-  running = [];
-});
-afterAll(() => system.close());
-
-async function start(env: Record<string, string>): Promise<Service> {
-  const service = await startReplaying(system, env);
-  running.push(service);
-  return service;
-}
+const { system, gateway, start } = useReplaySystem();
 
 const untilPassing = (services: readonly Service[]) =>
   eventually(() => linesOf(services, 'backlog.set-aside'), { until: ({ length }) => length === 1 });
 
 describe('during a replay of 30 s', () => {
   test('live payments are applied at once by two services, and find their places among older events', async () => {
-    const sent = await sendPaced(gateway, { count: 150, gapMs: 50 });
+    const sent = await sendPaced(gateway(), { count: 150, gapMs: 50 });
     const lastOfBacklog = sent.at(-1)?.txId ?? '';
-    const env = { MONGO_URI: ownDatabase(system), REPLAY_SPEED: '0.25' };
+    const env = { MONGO_URI: ownDatabase(system()), REPLAY_SPEED: '0.25' };
     const services = [await start(env), await start(env)];
     await untilPassing(services);
     const [reader] = services as [Service];
     const read = async () => (await get(reader, `/transactions/${lastOfBacklog}`)).body;
 
-    await post(gateway, webhook({ txId: lastOfBacklog, action: 'UPDATE', amount: 777, note: 'live' }));
+    await post(gateway(), webhook({ txId: lastOfBacklog, action: 'UPDATE', amount: 777, note: 'live' }));
     await eventually(read, { until: ({ status }) => status === 'updated' });
     expect(await read()).toMatchObject({ hasNew: false, amount: 777, note: 'live' });
-    const live = await sendPaced(gateway, { count: 480, gapMs: 50 });
+    const live = await sendPaced(gateway(), { count: 480, gapMs: 50 });
 
     const appliedAtOf = new Map(
       (await untilApplied(services, idsOf(live))).map(({ txId, appliedAt }) => [txId, appliedAt]),
@@ -76,9 +57,9 @@ describe('during a replay of 30 s', () => {
 
 describe('while an operator changes a replay', () => {
   test('it stands, live payments pass, and it goes on four times as fast', async () => {
-    const sent = await sendPaced(gateway, { count: 200, gapMs: 25 });
+    const sent = await sendPaced(gateway(), { count: 200, gapMs: 25 });
     const ids = idsOf(sent);
-    const payments = await start({ MONGO_URI: ownDatabase(system) });
+    const payments = await start();
     await untilApplied([payments], ids.slice(0, 40));
 
     const paused = await putReplay(payments, { paused: 'replay' });
@@ -87,7 +68,7 @@ describe('while an operator changes a replay', () => {
     const before = await eventually(() => getReplay(payments), {
       until: ({ backlog }) => backlog > 0 && backlog < 160,
     });
-    const live = await sendPaced(gateway, { count: 20, gapMs: 50 });
+    const live = await sendPaced(gateway(), { count: 20, gapMs: 50 });
     await untilApplied([payments], idsOf(live));
     expect((await getReplay(payments)).backlog).toBe(before.backlog);
     expect(stoodAfter).toBe(0);

@@ -1,7 +1,7 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
 import { type OwnMongod, startOwnMongod } from '../payment-service/src/testing/fixture.ts';
-import { eventually, get, type System, startSystem } from './harness.ts';
+import { eventually, get } from './harness.ts';
 import {
   expectEachOnce,
   expectRhythm,
@@ -12,32 +12,12 @@ import {
   putReplay,
   type Sent,
   sendPaced,
-  startReplaying,
   untilApplied,
+  useReplaySystem,
 } from './replay-harness.ts';
 import { startTcpProxy } from './tcp-proxy.ts';
 
-let system: System;
-let gateway: Service;
-let running: Service[] = [];
-
-beforeAll(async () => {
-  system = await startSystem();
-  gateway = await system.startGateway();
-  await gateway.ready();
-});
-afterEach(async () => {
-  await Promise.all(running.map((service) => service.stop()));
-  running = [];
-});
-afterAll(() => system.close());
-
-/** Started without waiting for it: how fast it is ready is not what is tested. */
-async function start(env: Record<string, string> = {}): Promise<Service> {
-  const service = await startReplaying(system, { MONGO_URI: ownDatabase(system), ...env });
-  running.push(service);
-  return service;
-}
+const { system, gateway, start } = useReplaySystem();
 
 const expectReplayed = async (services: readonly Service[], sent: readonly Sent[]) => {
   const applied = await untilApplied(services, idsOf(sent));
@@ -47,7 +27,7 @@ const expectReplayed = async (services: readonly Service[], sent: readonly Sent[
 
 describe('what piled up is replayed as it came', () => {
   test('when the service was down', async () => {
-    const sent = await sendPaced(gateway, { count: 300, gapMs: 20 });
+    const sent = await sendPaced(gateway(), { count: 300, gapMs: 20 });
 
     const payments = await start();
 
@@ -62,7 +42,7 @@ describe('what piled up is replayed as it came', () => {
   });
 
   test('four times as fast at speed 4', async () => {
-    const sent = await sendPaced(gateway, { count: 160, gapMs: 25 });
+    const sent = await sendPaced(gateway(), { count: 160, gapMs: 25 });
 
     const payments = await start({ REPLAY_SPEED: '4' });
 
@@ -78,7 +58,7 @@ describe('what piled up is replayed as it came', () => {
       await payments.ready();
       for (const count of [120, 60]) {
         await mongod.kill();
-        const sent = await sendPaced(gateway, { count, gapMs: 25 });
+        const sent = await sendPaced(gateway(), { count, gapMs: 25 });
         await mongod.startAgain();
 
         await expectReplayed([payments], sent);
@@ -90,8 +70,8 @@ describe('what piled up is replayed as it came', () => {
   });
 
   test('when the broker was killed with a backlog', async () => {
-    const sent = await sendPaced(gateway, { count: 120, gapMs: 25 });
-    await system.restartBroker('SIGKILL');
+    const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
+    await system().restartBroker('SIGKILL');
 
     const payments = await start();
 
@@ -102,8 +82,8 @@ describe('what piled up is replayed as it came', () => {
     const payments = await start();
     await payments.ready();
     expect((await putReplay(payments, { paused: 'all' })).body).toMatchObject({ state: 'paused' });
-    const sent = await sendPaced(gateway, { count: 120, gapMs: 25 });
-    await system.restartBroker('SIGKILL');
+    const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
+    await system().restartBroker('SIGKILL');
     await eventually(() => get(payments, '/readyz'), { until: ({ status }) => status === 200 });
 
     expect(await untilApplied([payments], [])).toEqual([]);
@@ -117,12 +97,12 @@ describe('what piled up is replayed as it came', () => {
   // Shorter than a minute: what is longer than the client needs to notice it, and than REPLAY_LIVE_WITHIN, takes the
   // same way; and what is held longer than the ack wait is tested in nats/src/holding.int.test.ts.
   test('when the service lost its connection to the broker', async () => {
-    const proxy = await startTcpProxy(system.broker.port);
+    const proxy = await startTcpProxy(system().broker.port);
     try {
       const payments = await start({ NATS_URI: `nats://127.0.0.1:${proxy.port}` });
       await payments.ready();
       await proxy.cut();
-      const sent = await sendPaced(gateway, { count: 120, gapMs: 25 });
+      const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
       await proxy.restore();
 
       await expectReplayed([payments], sent);
@@ -141,7 +121,7 @@ describe('a second outage in the middle of a replay', () => {
   afterAll(() => mongod.close());
 
   test('of the database: the schedule goes on where it stood, and nothing is handed out again', async () => {
-    const sent = await sendPaced(gateway, { count: 160, gapMs: 25 });
+    const sent = await sendPaced(gateway(), { count: 160, gapMs: 25 });
     const payments = await start({ MONGO_URI: mongod.uri });
     await untilApplied([payments], idsOf(sent).slice(0, 50));
     await mongod.kill();
@@ -159,9 +139,9 @@ describe('a second outage in the middle of a replay', () => {
   });
 
   test('of the connection to the broker: the schedule goes on where it stood', async () => {
-    const proxy = await startTcpProxy(system.broker.port);
+    const proxy = await startTcpProxy(system().broker.port);
     try {
-      const sent = await sendPaced(gateway, { count: 160, gapMs: 25 });
+      const sent = await sendPaced(gateway(), { count: 160, gapMs: 25 });
       const payments = await start({ NATS_URI: `nats://127.0.0.1:${proxy.port}` });
       await untilApplied([payments], idsOf(sent).slice(0, 50));
       await proxy.cut();
@@ -179,8 +159,8 @@ describe('a second outage in the middle of a replay', () => {
   });
 
   test('of the service, stopped and started: its look-ahead comes back at once and in order', async () => {
-    const sent = await sendPaced(gateway, { count: 160, gapMs: 25 });
-    const database = { MONGO_URI: ownDatabase(system) };
+    const sent = await sendPaced(gateway(), { count: 160, gapMs: 25 });
+    const database = { MONGO_URI: ownDatabase(system()) };
     const first = await start(database);
     await untilApplied([first], idsOf(sent).slice(0, 50));
     await first.stop();
