@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
-import { eventually, get, post, type System, startSystem, twice, webhook } from './harness.ts';
+import { eventually, get, post, type System, startSystem, twice, untilQuiet, webhook } from './harness.ts';
 
 let system: System;
 let gateway: Service;
@@ -20,12 +20,6 @@ const untilApplied = async (txId: string, events: number) => {
     until: ({ body }) => body.actionHistory?.length >= events,
   });
   return answer.body;
-};
-
-/** Resolves when nothing waits in the stream: whatever was sent has had its effect. */
-const untilQuiet = async () => {
-  const manager = await (await system.nats()).jetstreamManager();
-  await eventually(() => manager.streams.info('payment'), { until: ({ state }) => state.messages === 0 });
 };
 
 describe('a webhook', () => {
@@ -51,7 +45,7 @@ describe('a webhook', () => {
     const body = webhook();
 
     const answers = await Promise.all(Array.from({ length: 50 }, () => post(gateway, body)));
-    await untilQuiet();
+    await untilQuiet(system);
 
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200));
     expect(answers.filter((answer) => answer.body.duplicate === false)).toHaveLength(1);
@@ -113,7 +107,7 @@ describe('identity', () => {
     for (const [index, amount] of [100, 250, 100].entries()) {
       await post(gateway, webhook({ txId, action: 'UPDATE', amount }), { headers: headers(index) });
     }
-    await untilQuiet();
+    await untilQuiet(system);
     return untilApplied(txId, 2);
   };
 
@@ -170,7 +164,7 @@ describe('a message published by hand', () => {
     await js.publish('payments.draft', JSON.stringify({ txId, action: 'NEW', amount: 1, note: '' }));
     await js.publish('payments.new', JSON.stringify({ txId, action: 'NEW', amount: 1, note: 'good' }));
     const transaction = await untilApplied(txId, 1);
-    await untilQuiet();
+    await untilQuiet(system);
 
     const reasons: string[] = [];
     const { state } = await manager.streams.info('payment-dead-letters');

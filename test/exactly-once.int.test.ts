@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
-import { eventually, get, post, type System, startSystem, webhook } from './harness.ts';
+import { eventually, get, post, type System, startSystem, untilQuiet, webhook } from './harness.ts';
 
 let system: System;
 
@@ -9,14 +9,6 @@ beforeAll(async () => {
   system = await startSystem();
 });
 afterAll(() => system.close());
-
-const untilQuiet = async () => {
-  const manager = await (await system.nats()).jetstreamManager();
-  await eventually(() => manager.streams.info('payment'), {
-    within: 30_000,
-    until: ({ state }) => state.messages === 0,
-  });
-};
 
 const historyOf = async (payments: Service, txId: string) =>
   (await get(payments, `/transactions/${txId}?wait=5`)).body.actionHistory;
@@ -33,7 +25,7 @@ describe('an event is applied once', () => {
     const again = await eventually(() => post(gateway, body), {
       until: (answer) => answer.body.duplicate === false,
     });
-    await untilQuiet();
+    await untilQuiet(system);
 
     expect(again.status).toBe(200);
     expect(await historyOf(payments, body.txId)).toHaveLength(1);
@@ -48,10 +40,10 @@ describe('an event is applied once', () => {
 
     await post(gateway, body);
     expect(await historyOf(payments, body.txId)).toHaveLength(1);
-    await untilQuiet();
+    await untilQuiet(system);
     await system.restartBroker();
     const again = await eventually(() => post(gateway, body), { until: ({ status }) => status === 200 });
-    await untilQuiet();
+    await untilQuiet(system);
 
     // The broker has forgotten the id of a consumed message: what follows is the record's doing.
     expect(again.body.duplicate).toBe(false);
@@ -73,7 +65,7 @@ describe('an event is applied once', () => {
       const answers = await Promise.all(part.map((body) => post(gateway, body)));
       statuses.push(...answers.map(({ status }) => status));
     }
-    await untilQuiet();
+    await untilQuiet(system);
 
     expect(new Set(statuses)).toEqual(new Set([200]));
     const [payments] = both;

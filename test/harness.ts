@@ -162,3 +162,15 @@ export function webhook<Fields extends Record<string, unknown> = Record<never, n
   const body: WebhookBody = { txId: randomUUID(), action: 'NEW', amount: 1_250, note: 'order' };
   return Object.assign(body, fields);
 }
+
+/** Resolves when nothing waits to be applied, set aside or not: whatever was sent has had its effect. */
+export async function untilQuiet(system: System): Promise<void> {
+  const manager = await (await system.nats()).jetstreamManager();
+  const waiting = async () => {
+    const streams = await Promise.all(
+      ['payment', 'payment-backlog'].map((name) => manager.streams.info(name)),
+    );
+    return streams.reduce((sum, { state }) => sum + state.messages, 0);
+  };
+  await eventually(waiting, { within: 30_000, until: (messages) => messages === 0 });
+}
