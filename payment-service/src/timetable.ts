@@ -56,7 +56,8 @@ export function createTimetable(initialPace: Pace): Timetable {
 
   /** Nothing was played yet, so all of it can still be put in order. */
   const begin = (atMs: number) => {
-    beginsAtMs = atMs;
+    // With nothing to play the begin is still open.
+    beginsAtMs = held.length > 0 ? atMs : undefined;
     position = undefined;
     held = held
       .toSorted((left, right) => left.storedAtMs - right.storedAtMs)
