@@ -38,6 +38,8 @@ export interface Intake extends IntakeOptions {
   /** What is held or taken and not settled yet. */
   inHand: Set<string | undefined>;
   pull: Pull | undefined;
+  /** Resolves when the broker has forgotten the pull that was ended last: before that, nothing is given back. */
+  quiet: Promise<unknown>;
   changed: Bell;
   stopping: AbortController;
   stopListening: () => void;
@@ -65,6 +67,7 @@ export function createIntake(options: IntakeOptions): Intake {
     held: [],
     inHand: new Set(),
     pull: undefined,
+    quiet: Promise.resolve(),
     changed: createBell(),
     stopping: new AbortController(),
     stopListening: () => {
@@ -145,10 +148,8 @@ function arrive(intake: Intake, message: Msg): void {
   }
   // Handed out again because the broker had not heard of it in time: it is in hand still, and settled from there.
   if (intake.inHand.has(key)) return;
-  if (keepsHeld(intake)) {
-    intake.inHand.add(key);
-    intake.held.push({ message, heardAt: performance.now() });
-  } else reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
+  intake.inHand.add(key);
+  intake.held.push({ message, heardAt: performance.now() });
   intake.changed.ring();
 }
 
@@ -177,20 +178,27 @@ export async function stopIntake(intake: Intake): Promise<void> {
   intake.stopping.abort();
   report(intake, { pulling: false, detail: 'stopped' });
   endPull(intake);
-  await intake.pull?.ended;
+  await intake.quiet;
   intake.stopListening();
 }
 
 /** Ends the pull first: messages given back while it is open would come straight back to us. */
 function endPull(intake: Intake): void {
-  intake.pull?.end();
-  if (!keepsHeld(intake)) {
-    for (const { message } of intake.held.splice(0)) {
-      reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
-      letGo(intake, message);
-    }
-  }
+  const { pull } = intake;
+  pull?.end();
+  if (pull !== undefined) intake.quiet = pull.ended;
+  // In the order in which it came, with what was still on its way.
+  if (!keepsHeld(intake)) void intake.quiet.then(() => giveBack(intake));
   intake.changed.ring();
+}
+
+function giveBack(intake: Intake): void {
+  // Resumed meanwhile.
+  if (keepsHeld(intake)) return;
+  for (const { message } of intake.held.splice(0)) {
+    reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
+    letGo(intake, message);
+  }
 }
 
 // A paused service's messages wait a little for it; those of one that goes away are for the others, now.

@@ -90,11 +90,24 @@ describe('what is held and not taken', () => {
     await publishEvents(broker, 2);
     const subscription = pulling();
     await inHand(2);
+    const taken = await takeOne(subscription);
+
+    subscription.pause('a reason');
+    await subscription.settle(taken, { kind: 'release' });
+    subscription.resume('a reason');
+
+    expect(deliveriesOf(await takeAll(subscription, 2))).toEqual([2, 2]);
+  });
+
+  test('is not given back for a pause that is over before the pull has ended', async () => {
+    await publishEvents(broker, 2);
+    const subscription = pulling();
+    await inHand(2);
 
     subscription.pause('a reason');
     subscription.resume('a reason');
 
-    expect(deliveriesOf(await takeAll(subscription, 2))).toEqual([2, 2]);
+    expect(deliveriesOf(await takeAll(subscription, 2))).toEqual([1, 1]);
   });
 
   test('has most of its ack wait left when it is taken', async () => {

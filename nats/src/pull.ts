@@ -10,7 +10,7 @@ export interface Pull {
   accepted: Promise<boolean>;
   /** Resolves when no message of this pull can arrive any more. */
   ended: Promise<PullEnd>;
-  /** Asks for nothing more; what is already on its way still arrives. */
+  /** Asks for nothing more, and has the broker forget the pull; what is already on its way still arrives. */
   end(): void;
   /** The connection is lost, and with it whatever was on its way. */
   abandon(): void;
@@ -23,18 +23,23 @@ export interface PullOptions {
   batch: number;
   /** The broker ends the pull after this. */
   expiresMs: number;
+  /** A message that is larger ends the pull, and is not handed out. */
+  bytesMax?: number;
   onMessage: (message: Msg) => void;
 }
 
 // How much later than agreed the broker may say that the pull is over, before it counts as lost.
 const lateMs = 1_000;
 const drainWithinMs = 1_000;
+// As short as the broker lets it be: it is over as soon as it has been looked at.
+const sweepForMs = 1;
 
 /**
  * Not the client's `fetch`: that one unsubscribes when its own timer runs out, and what is on its way then is
  * handed out again only after the ack wait. Here the end is a round trip: every message sent before it arrives.
  */
-export function openPull({ connection, inboxPrefix, queue, batch, expiresMs, onMessage }: PullOptions): Pull {
+export function openPull(options: PullOptions): Pull {
+  const { connection, inboxPrefix, queue, batch, expiresMs, bytesMax, onMessage } = options;
   const inbox = createInbox(inboxPrefix);
   let missing = batch;
   let isOver = false;
@@ -68,7 +73,8 @@ export function openPull({ connection, inboxPrefix, queue, batch, expiresMs, onM
     expiresMs + lateMs,
   );
   const next = `$JS.API.CONSUMER.MSG.NEXT.${queue.stream}.${queue.consumer}`;
-  connection.publish(next, JSON.stringify({ batch, expires: nanos(expiresMs) }), { reply: inbox });
+  const request = { batch, expires: nanos(expiresMs), max_bytes: bytesMax };
+  connection.publish(next, JSON.stringify(request), { reply: inbox });
 
   return {
     accepted: connection.flush().then(
@@ -76,7 +82,11 @@ export function openPull({ connection, inboxPrefix, queue, batch, expiresMs, onM
       () => false,
     ),
     ended,
-    end: () => close({ kind: 'over' }, drain),
+    end: () =>
+      close({ kind: 'over' }, async (subscription) => {
+        await drain(subscription);
+        await sweep(options);
+      }),
     abandon: () => close({ kind: 'over' }, leave),
   };
 }
@@ -87,6 +97,19 @@ async function drain(subscription: Subscription): Promise<void> {
     subscription.drain().catch(() => undefined),
   );
   if (!subscription.isClosed()) await leave(subscription);
+}
+
+/**
+ * A pull that nobody listens to stands at the broker until it expires, and the next message that is given back meets it:
+ * the broker finds nobody there and puts that message behind all others (nats-server issue 6114). Whatever stands
+ * there is thrown away when a later pull is looked at, and its end says that it was. This one takes no message.
+ */
+async function sweep(options: PullOptions): Promise<void> {
+  try {
+    await openPull({ ...options, batch: 1, bytesMax: 1, expiresMs: sweepForMs }).ended;
+  } catch {
+    // The connection is closed, and with it every pull.
+  }
 }
 
 /** Not drained: a drain would wait for the broker to come back, and the client would subscribe again meanwhile. */

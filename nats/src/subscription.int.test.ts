@@ -10,6 +10,7 @@ import {
   shortenAckWait,
   startBroker,
   type TestBroker,
+  takeAll,
   takeOne,
   timed,
   until,
@@ -344,6 +345,22 @@ describe('stopping', () => {
     // What was taken before the stop is still settled.
     expect(kept && (await leaving.settle(kept, { kind: 'ack' }))).toBe('acked');
     await until(async () => (await counts()).stored === 19);
+  });
+
+  test('gives back in the order in which it came, what was taken before what was not', async () => {
+    await publish(40);
+    const leaving = subscribe();
+    await until(async () => (await counts()).inHand === 40);
+    const taken = await takeAll(leaving, 20);
+
+    leaving.pause('stopping', { keepHeld: true });
+    const released = taken.map((delivery) => leaving.settle(delivery, { kind: 'release', at: 'once' }));
+    await Promise.all([...released, leaving.stop()]);
+
+    const again = await takeAll(subscribe(), 40);
+    expect(again.map(({ sequence }) => sequence)).toEqual(
+      Array.from({ length: 40 }, (_, index) => index + 1),
+    );
   });
 
   test('loses nothing that is on its way at that moment', async () => {

@@ -124,6 +124,7 @@ export function createSubscription({
       case 'retry':
         return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'retry-later');
       case 'release':
+        await intake.quiet;
         return say(verdicts.nak(settlement.at === 'once' ? 0 : giveBackAfterMs), 'retry-later');
       case 'dead-letter': {
         const refused = await refusalOf(publishDeadLetter(broker, { delivery, ...settlement }));
