@@ -90,13 +90,12 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   const hasRoom = () =>
     !stands() &&
     timetable.size() < heldMax &&
-    (timetable.isGathering(clock()) ||
-      (timetable.lastDueAtMs() ?? Number.NEGATIVE_INFINITY) < clock() + lookAheadMs);
+    (timetable.lastDueAtMs() ?? Number.NEGATIVE_INFINITY) < clock() + lookAheadMs;
 
   const fillOnce = async () => {
     if (!hasRoom()) return changed.next(fillAgainMs);
     const deliveries = await subscription.take(heldMax - timetable.size());
-    if (deliveries.length === 0) return changed.next(fillAgainMs);
+    if (deliveries.length === 0) return stopping.signal.aborted ? undefined : changed.next(fillAgainMs);
     if (!keepsHeld()) return giveBack(deliveries);
     timetable.add(deliveries, clock());
     changed.ring();
@@ -124,8 +123,6 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
       log.warn({ held: timetable.size(), cause: describeError(error.cause) }, 'replay.stands');
       untilDatabaseAnswers().catch(fail);
     }
-    // Since then nothing was applied, though it was noticed only now.
-    stoodAtMs = Math.min(stoodAtMs, due.dueAtMs);
   };
 
   const untilDatabaseAnswers = async () => {
@@ -147,7 +144,8 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
     if (stands() || nextDueAtMs === undefined || inFlight.size >= inFlightMax)
       return changed.next(lookAheadMs);
     const waitMs = nextDueAtMs - clock();
-    if (waitMs > 0) return changed.next(waitMs);
+    // A timer knows whole milliseconds, and none of weeks.
+    if (waitMs > 0) return changed.next(Math.min(Math.ceil(waitMs), lookAheadMs));
     const due = timetable.takeDue(clock());
     if (due === undefined) return;
     const playing = play(due)

@@ -1,28 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  gapMs,
-  type Pace,
-  type PacedMessage,
-  type Position,
-  paceFor,
-  reschedule,
-  schedule,
-} from './pacer.ts';
+import { gapMs, type Pace, type Position, paceFor, resume, schedule } from './pacer.ts';
 
 const original: Pace = { speed: 1, maxGapMs: 1_000 };
-const messages = (...storedAt: number[]): PacedMessage[] =>
-  storedAt.map((storedAtMs) => ({ storedAtMs, deliveries: 1 }));
-
-/** The due times of messages that are put on the schedule one by one, all at `nowMs`. */
-function plan(held: readonly PacedMessage[], pace: Pace, nowMs = 0): number[] {
-  let position: Position | undefined;
-  return held.map((message) => {
-    const scheduled = schedule(position, message, { pace, nowMs });
-    position = scheduled.position;
-    return scheduled.dueAtMs;
-  });
-}
+const fresh = { behind: undefined, nowMs: 0 };
 
 describe('the schedule', () => {
   test.each<[string, Pace, number[], number[]]>([
@@ -30,6 +11,7 @@ describe('the schedule', () => {
     ['divides the gaps by the speed', { speed: 4, maxGapMs: 1_000 }, [0, 100, 500], [0, 25, 125]],
     ['stretches the gaps at a speed below 1', { speed: 0.5, maxGapMs: 1_000 }, [0, 100], [0, 200]],
     ['caps a quiet night', original, [0, 100, 28_800_000, 28_800_100], [0, 100, 1_100, 1_200]],
+    ['caps at a speed below 1 too', { speed: 0.1, maxGapMs: 1_000 }, [0, 99, 200], [0, 990, 1_990]],
     [
       'caps after the division, not before',
       { speed: 4, maxGapMs: 1_000 },
@@ -43,51 +25,37 @@ describe('the schedule', () => {
       [0, 0, 0],
     ],
     ['has messages of one millisecond due together', original, [7, 7, 7], [0, 0, 0]],
-    [
-      'has a message that comes out of order due with its neighbour',
-      original,
-      [0, 100, 40, 120],
-      [0, 100, 100, 120],
-    ],
+    ['of nothing is empty', original, [], []],
   ])('%s', (_name, pace, storedAt, dueAt) => {
-    expect(plan(messages(...storedAt), pace)).toEqual(dueAt);
+    expect(schedule(storedAt, { ...fresh, pace })).toEqual(dueAt);
   });
 
-  test('is absolute: what is put on it late is due as if it had been put on it in time', () => {
-    const first = schedule(undefined, { storedAtMs: 0, deliveries: 1 }, { pace: original, nowMs: 1_000 });
-    const second = schedule(
-      first.position,
-      { storedAtMs: 20, deliveries: 1 },
-      { pace: original, nowMs: 1_500 },
-    );
-
-    expect([first.dueAtMs, second.dueAtMs]).toEqual([1_000, 1_020]);
-  });
-
-  test('lets a redelivery that is still ahead wait for its turn', () => {
-    const first = schedule(undefined, { storedAtMs: 0, deliveries: 2 }, { pace: original, nowMs: 10 });
-    const second = schedule(first.position, { storedAtMs: 40, deliveries: 2 }, { pace: original, nowMs: 10 });
-
-    expect([first.dueAtMs, second.dueAtMs]).toEqual([10, 50]);
-  });
-
-  test('has a redelivery that it has passed due now, and does not move for it', () => {
-    const [first, again, second] = [
-      { storedAtMs: 0, deliveries: 1 },
-      { storedAtMs: 0, deliveries: 2 },
-      { storedAtMs: 300, deliveries: 1 },
-    ];
-
-    const one = schedule(undefined, first, { pace: original, nowMs: 0 });
-    const two = schedule(one.position, again, { pace: original, nowMs: 250 });
-    const three = schedule(two.position, second, { pace: original, nowMs: 260 });
-
-    expect([one.dueAtMs, two.dueAtMs, three.dueAtMs]).toEqual([0, 250, 300]);
+  const behind = { storedAtMs: 100, dueAtMs: 1_000 };
+  test.each<[string, number[], number, number[]]>([
+    [
+      'is absolute: what is put on it late is due as if it had been in time',
+      [120, 150],
+      1_500,
+      [1_020, 1_050],
+    ],
+    [
+      'has a redelivery that it has passed due now, and does not move for it',
+      [40, 300],
+      1_100,
+      [1_100, 1_200],
+    ],
+    ['has one of the millisecond that it has reached due now', [100, 130], 1_010, [1_010, 1_030]],
+    ['lets what is still ahead wait for its turn, redelivered or not', [140], 1_001, [1_040]],
+    ['has only what it has passed due now, however much that is', [1, 2, 100], 1_001, [1_001, 1_001, 1_001]],
+  ])('%s', (_name, storedAt, nowMs, dueAt) => {
+    expect(schedule(storedAt, { behind, pace: original, nowMs })).toEqual(dueAt);
   });
 });
 
 describe('after an interruption', () => {
   const behind = { storedAtMs: 0, dueAtMs: 0 };
+  const next = { storedAtMs: 100, dueAtMs: 100 };
+  const atOnce: Pace = { speed: Infinity, maxGapMs: 1_000 };
 
   test.each<[string, Pace, { sinceMs: number; nowMs: number }, number[]]>([
     [
@@ -103,50 +71,42 @@ describe('after an interruption', () => {
       [150, 350],
     ],
     ['the same speed changes nothing', original, { sinceMs: 50, nowMs: 50 }, [100, 200]],
+    ['a lower cap shortens the way too', { speed: 1, maxGapMs: 40 }, { sinceMs: 50, nowMs: 50 }, [70, 110]],
     ['a pause moves everything by its length', original, { sinceMs: 50, nowMs: 10_050 }, [10_100, 10_200]],
     [
-      'the rest comes at once at infinite speed',
-      { speed: Infinity, maxGapMs: 1_000 },
-      { sinceMs: 50, nowMs: 50 },
-      [50, 50],
+      'one that began before the last was due waits the whole way',
+      original,
+      { sinceMs: -5, nowMs: 7 },
+      [107, 207],
     ],
+    [
+      'one that began when the next was overdue has it due now',
+      original,
+      { sinceMs: 180, nowMs: 500 },
+      [500, 600],
+    ],
+    ['the rest comes at once at infinite speed', atOnce, { sinceMs: 50, nowMs: 50 }, [50, 50]],
   ])('%s', (_name, pace, times, dueAt) => {
-    const result = reschedule(messages(100, 200), pace, { behind, nextDueAtMs: 100, ...times });
+    const resumed = resume(behind, next, { pace, ...times });
 
-    expect(result.dueAtMs).toEqual(dueAt);
-    expect(result.position).toEqual({ storedAtMs: 200, dueAtMs: dueAt[1] });
+    expect(resumed.storedAtMs).toBe(0);
+    expect(schedule([100, 200], { behind: resumed, pace, nowMs: times.nowMs })).toEqual(dueAt);
   });
 
-  test('what had not begun begins now', () => {
-    const result = reschedule(messages(100, 150), original, {
-      behind: undefined,
-      nextDueAtMs: undefined,
-      sinceMs: 0,
-      nowMs: 7_000,
-    });
+  test('from at once to a pace, the next is a whole gap away', () => {
+    const resumed = resume(
+      behind,
+      { storedAtMs: 100, dueAtMs: 0 },
+      { pace: original, sinceMs: 50, nowMs: 50 },
+    );
 
-    expect(result.dueAtMs).toEqual([7_000, 7_050]);
+    expect(schedule([100], { behind: resumed, pace: original, nowMs: 50 })).toEqual([150]);
   });
 
   test('with nothing held the next message is its gap away', () => {
-    const { position } = reschedule([], original, {
-      behind,
-      nextDueAtMs: undefined,
-      sinceMs: 10,
-      nowMs: 500,
-    });
+    const resumed = resume(behind, undefined, { pace: original, sinceMs: 10, nowMs: 500 });
 
-    const next = schedule(position, { storedAtMs: 80, deliveries: 1 }, { pace: original, nowMs: 510 });
-
-    expect(next.dueAtMs).toBe(580);
-  });
-
-  test('a held redelivery is due now, and the others keep their distance', () => {
-    const held = [{ storedAtMs: 0, deliveries: 3 }, ...messages(100, 200)];
-
-    const { dueAtMs } = reschedule(held, original, { behind, nextDueAtMs: 100, sinceMs: 0, nowMs: 1_000 });
-
-    expect(dueAtMs).toEqual([1_000, 1_100, 1_200]);
+    expect(schedule([80], { behind: resumed, pace: original, nowMs: 510 })).toEqual([580]);
   });
 });
 
@@ -158,12 +118,22 @@ describe('every schedule', () => {
     speed: fc.oneof(fc.double({ min: 1, max: 1_000, noNaN: true }), fc.constant(Number.POSITIVE_INFINITY)),
     maxGapMs: fc.integer({ min: 1, max: 10_000 }),
   });
+  const anyPaces = paces.chain((pace) =>
+    fc.double({ min: 0.1, max: 1_000, noNaN: true }).map((speed) => ({ ...pace, speed })),
+  );
   const rounding = 1e-6;
+  const inOrder = (dueAt: readonly number[], fromMs: number) => {
+    let latest = fromMs;
+    for (const due of dueAt) {
+      expect(due).toBeGreaterThanOrEqual(latest - rounding);
+      latest = due;
+    }
+  };
 
   test('never takes longer than the original, and has nothing due later than its distance from the first', () => {
     fc.assert(
       fc.property(storedTimes, paces, (storedAt, pace) => {
-        const dueAt = plan(messages(...storedAt), pace);
+        const dueAt = schedule(storedAt, { ...fresh, pace });
         dueAt.forEach((due, index) => {
           expect(due).toBeLessThanOrEqual((storedAt[index] ?? 0) - (storedAt[0] ?? 0) + rounding);
         });
@@ -173,8 +143,8 @@ describe('every schedule', () => {
 
   test('keeps the order of the messages, and no gap above the cap', () => {
     fc.assert(
-      fc.property(storedTimes, paces, (storedAt, pace) => {
-        const dueAt = plan(messages(...storedAt), pace);
+      fc.property(storedTimes, anyPaces, (storedAt, pace) => {
+        const dueAt = schedule(storedAt, { ...fresh, pace });
         dueAt.slice(1).forEach((due, index) => {
           expect(due).toBeGreaterThanOrEqual(dueAt[index] ?? 0);
           expect(due - (dueAt[index] ?? 0)).toBeLessThanOrEqual(pace.maxGapMs + rounding);
@@ -183,7 +153,56 @@ describe('every schedule', () => {
     );
   });
 
-  test('moves no message into the past of another, or of now, when the speed changes', () => {
+  test('is the same wherever it is looked at: what is behind decides what is ahead', () => {
+    fc.assert(
+      fc.property(storedTimes, anyPaces, fc.nat(), fc.nat(), (storedAt, pace, at, nowMs) => {
+        const dueAt = schedule(storedAt, { ...fresh, pace });
+        const index = at % storedAt.length;
+        const storedAtMs = storedAt[index] ?? 0;
+        const behind = { storedAtMs, dueAtMs: dueAt[index] ?? 0 };
+        const rest = storedAt.map((_stored, i) => i).filter((i) => (storedAt[i] ?? 0) > storedAtMs);
+
+        const again = schedule(
+          rest.map((i) => storedAt[i] ?? 0),
+          { behind, pace, nowMs },
+        );
+
+        expect(again).toEqual(rest.map((i) => dueAt[i]));
+      }),
+    );
+  });
+
+  test('moves no message into the past of another, or of now, when the speed changes again and again', () => {
+    fc.assert(
+      fc.property(
+        storedTimes,
+        anyPaces,
+        fc.array(fc.tuple(anyPaces, fc.double({ min: 0, max: 1, noNaN: true })), { maxLength: 5 }),
+        (storedAt, first, changes) => {
+          let behind: Position = { storedAtMs: storedAt[0] ?? 0, dueAtMs: 0 };
+          let dueAt = schedule(storedAt.slice(1), { behind, pace: first, nowMs: 0 });
+          let ahead = storedAt.slice(1);
+          let nowMs = 0;
+          for (const [pace, share] of changes) {
+            nowMs += share * ((dueAt.at(-1) ?? nowMs) - nowMs);
+            const next = dueAt.findIndex((due) => due > nowMs);
+            if (next === -1) return;
+            behind =
+              next === 0 ? behind : { storedAtMs: ahead[next - 1] ?? 0, dueAtMs: dueAt[next - 1] ?? 0 };
+            ahead = ahead.slice(next);
+            const coming = { storedAtMs: ahead[0] ?? 0, dueAtMs: dueAt[next] ?? 0 };
+
+            behind = resume(behind, coming, { pace, sinceMs: nowMs, nowMs });
+            dueAt = schedule(ahead, { behind, pace, nowMs });
+
+            inOrder(dueAt, nowMs);
+          }
+        },
+      ),
+    );
+  });
+
+  test('ends no later than the original when the speed changes, as long as it is never below 1', () => {
     fc.assert(
       fc.property(
         storedTimes,
@@ -191,26 +210,35 @@ describe('every schedule', () => {
         paces,
         fc.double({ min: 0, max: 1, noNaN: true }),
         (storedAt, before, after, share) => {
-          const all = messages(...storedAt);
-          const dueAt = plan(all, before);
+          const dueAt = schedule(storedAt, { ...fresh, pace: before });
           const nowMs = share * (dueAt.at(-1) ?? 0);
           const next = dueAt.findIndex((due) => due > nowMs);
           if (next <= 0) return;
+          const at = (index: number) => ({ storedAtMs: storedAt[index] ?? 0, dueAtMs: dueAt[index] ?? 0 });
 
-          const result = reschedule(all.slice(next), after, {
-            behind: { storedAtMs: storedAt[next - 1] ?? 0, dueAtMs: dueAt[next - 1] ?? 0 },
-            nextDueAtMs: dueAt[next],
-            sinceMs: nowMs,
-            nowMs,
+          const behind = resume(at(next - 1), at(next), { pace: after, sinceMs: nowMs, nowMs });
+          const ahead = storedAt.slice(next);
+
+          schedule(ahead, { behind, pace: after, nowMs }).forEach((due, index) => {
+            expect(due).toBeLessThanOrEqual((ahead[index] ?? 0) - (storedAt[0] ?? 0) + rounding);
           });
-
-          let latest = nowMs;
-          for (const due of result.dueAtMs) {
-            expect(due).toBeGreaterThanOrEqual(latest - rounding);
-            latest = due;
-          }
         },
       ),
+    );
+  });
+
+  test('has what it has passed due now, and all others due as if it were not there', () => {
+    fc.assert(
+      fc.property(storedTimes, storedTimes, anyPaces, fc.nat(), (storedAt, late, pace, nowMs) => {
+        const behind = { storedAtMs: 2_000, dueAtMs: 0 };
+        const passed = late.filter((at) => at <= behind.storedAtMs);
+        const ahead = storedAt.map((at) => at + behind.storedAtMs + 1);
+
+        expect(schedule([...passed, ...ahead], { behind, pace, nowMs })).toEqual([
+          ...passed.map(() => nowMs),
+          ...schedule(ahead, { behind, pace, nowMs }),
+        ]);
+      }),
     );
   });
 });

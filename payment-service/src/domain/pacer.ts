@@ -6,21 +6,10 @@ export interface Pace {
   maxGapMs: number;
 }
 
-/** The last message that was put on the schedule. */
+/** A message on the schedule. */
 export interface Position {
   storedAtMs: number;
   dueAtMs: number;
-}
-
-export interface PacedMessage {
-  storedAtMs: number;
-  /** More than 1: it was tried before. */
-  deliveries: number;
-}
-
-export interface Scheduled {
-  dueAtMs: number;
-  position: Position | undefined;
 }
 
 /** How long after its neighbour a message is due. One that was stored before its neighbour is due with it. */
@@ -29,74 +18,38 @@ export function gapMs(storedGapMs: number, { speed, maxGapMs }: Pace): number {
 }
 
 /**
- * Puts the next message, in stored order, on the schedule. The first is due now; each other one its gap after the one
- * before *was due*, not after it was handled, so that time lost in handling is not added up. A redelivery that the
- * schedule has passed is due now and does not move it; one that was only held by a process that went away, and is
- * still ahead, waits for its turn like the others.
+ * When each message is due, given in stored order. The first of all is due now; each other one its gap after the one
+ * before *was due*, not after it was handled, so that time lost in handling is not added up. What the schedule has
+ * passed (`behind` is the last message that fell due) is due now and moves nothing: a redelivery, or one that came late.
+ * One that was only held by a process that went away, and is still ahead, has its turn like the others.
  */
 export function schedule(
-  position: Position | undefined,
-  { storedAtMs, deliveries }: PacedMessage,
-  { pace, nowMs }: { pace: Pace; nowMs: number },
-): Scheduled {
-  if (position !== undefined && deliveries > 1 && storedAtMs <= position.storedAtMs) {
-    return { dueAtMs: nowMs, position };
-  }
-  if (position === undefined) return { dueAtMs: nowMs, position: { storedAtMs, dueAtMs: nowMs } };
-  const dueAtMs = position.dueAtMs + gapMs(storedAtMs - position.storedAtMs, pace);
-  return { dueAtMs, position: { storedAtMs: Math.max(storedAtMs, position.storedAtMs), dueAtMs } };
-}
-
-export interface Interruption {
-  /** The last message that fell due before it. */
-  behind: Position | undefined;
-  /** When the next message would have been due. */
-  nextDueAtMs: number | undefined;
-  /** When it began: a pause or an outage; for a change of speed the same as `nowMs`. */
-  sinceMs: number;
-  nowMs: number;
-}
-
-export interface Rescheduled {
-  /** Of the held messages, in the order given. */
-  dueAtMs: number[];
-  position: Position | undefined;
-  /** The last message that fell due, as if it had done so on the new schedule. */
-  behind: Position | undefined;
+  storedAtMs: readonly number[],
+  { behind, pace, nowMs }: { behind: Position | undefined; pace: Pace; nowMs: number },
+): number[] {
+  let last = behind;
+  return storedAtMs.map((storedAt) => {
+    if (behind !== undefined && storedAt <= behind.storedAtMs) return nowMs;
+    const dueAtMs = last === undefined ? nowMs : last.dueAtMs + gapMs(storedAt - last.storedAtMs, pace);
+    last = { storedAtMs: storedAt, dueAtMs };
+    return dueAtMs;
+  });
 }
 
 /**
- * Puts the held messages on a new schedule after a change of speed, a pause or an outage. The share of the way to the
- * next message that was waited before is not waited again, and the time of the interruption does not count: the
- * replay goes on where it stood, and no wave makes up for it.
+ * Where the schedule stands after a change of speed, a pause or an outage that began at `sinceMs` (for a change of speed
+ * that is now): the last message that fell due, as if it had done so at the new pace. The share of the way to the next
+ * message that was waited before is not waited again, and the time of the interruption does not count: the replay goes
+ * on where it stood, and no wave makes up for it.
  */
-export function reschedule(
-  held: readonly PacedMessage[],
-  pace: Pace,
-  { behind, nextDueAtMs, sinceMs, nowMs }: Interruption,
-): Rescheduled {
-  const newBehind = behind && {
-    storedAtMs: behind.storedAtMs,
-    dueAtMs: nowMs - waitedMs({ behind, nextDueAtMs, sinceMs }, held, pace),
-  };
-  let position = newBehind;
-  const dueAtMs = held.map((message) => {
-    const scheduled = schedule(position, message, { pace, nowMs });
-    position = scheduled.position;
-    return scheduled.dueAtMs;
-  });
-  return { dueAtMs, position, behind: newBehind };
-}
-
-/** The part of the way to the next message that is behind us, in the time that the new pace takes for it. */
-function waitedMs(
-  { behind, nextDueAtMs, sinceMs }: { behind: Position; nextDueAtMs: number | undefined; sinceMs: number },
-  held: readonly PacedMessage[],
-  pace: Pace,
-): number {
-  const next = held.find(({ storedAtMs }) => storedAtMs > behind.storedAtMs);
+export function resume(
+  behind: Position,
+  next: Position | undefined,
+  { pace, sinceMs, nowMs }: { pace: Pace; sinceMs: number; nowMs: number },
+): Position {
   const way = next === undefined ? 0 : gapMs(next.storedAtMs - behind.storedAtMs, pace);
-  return way * waitedShare(behind.dueAtMs, nextDueAtMs, sinceMs);
+  const waitedMs = way * waitedShare(behind.dueAtMs, next?.dueAtMs, sinceMs);
+  return { storedAtMs: behind.storedAtMs, dueAtMs: nowMs - waitedMs };
 }
 
 function waitedShare(fromMs: number, toMs: number | undefined, atMs: number): number {

@@ -1,0 +1,89 @@
+import type { Delivery, Settlement, Subscription } from '@paystream/nats';
+
+/** A delivery by its stored time; the messages of a test have the sequences of their times. */
+export function deliveryOf(
+  storedAtMs: number,
+  { deliveries = 1, sequence = storedAtMs }: { deliveries?: number; sequence?: number } = {},
+): Delivery {
+  return {
+    subject: 'payments.new',
+    data: new Uint8Array(),
+    header: () => undefined,
+    headers: new Map(),
+    storedAt: new Date(storedAtMs),
+    sequence,
+    deliveries,
+  };
+}
+
+export const deliveriesAt = (...storedAtMs: number[]) => storedAtMs.map((at) => deliveryOf(at));
+export const timesOf = (deliveries: readonly Delivery[]) =>
+  deliveries.map(({ storedAt }) => storedAt.getTime());
+
+export interface FakeQueue extends Subscription {
+  /** As if the broker handed them out. */
+  put(...deliveries: Delivery[]): void;
+  settled: { storedAtMs: number; settlement: Settlement }[];
+  /** The stored times that were said to be in work since the last look. */
+  working(): number[];
+  /** The reasons for which it stands. */
+  reasons: Map<string, { keepHeld?: boolean }>;
+}
+
+/** A work queue in memory, without a broker: it hands out what a test puts in, and writes down what becomes of it. */
+export function createFakeQueue(): FakeQueue {
+  const ready: Delivery[] = [];
+  const wakes = new Set<() => void>();
+  const reasons = new Map<string, { keepHeld?: boolean }>();
+  const settled: FakeQueue['settled'] = [];
+  let saidWorking: number[] = [];
+  let stopped = false;
+  const wake = () => {
+    for (const one of wakes) one();
+    wakes.clear();
+  };
+  const runs = () => !stopped && reasons.size === 0;
+  const unused = () => Promise.reject(new Error('not part of this fake'));
+
+  return {
+    put: (...deliveries) => {
+      ready.push(...deliveries);
+      wake();
+    },
+    settled,
+    reasons,
+    working: () => {
+      const said = saidWorking;
+      saidWorking = [];
+      return said;
+    },
+    take: async (max) => {
+      while (runs() && ready.length === 0) await new Promise<void>((resolve) => wakes.add(resolve));
+      return runs() ? ready.splice(0, max) : [];
+    },
+    settle: async ({ storedAt }, settlement) => {
+      settled.push({ storedAtMs: storedAt.getTime(), settlement });
+      return settlement.kind === 'ack' ? 'acked' : 'retry-later';
+    },
+    stillWorking: ({ storedAt }) => {
+      saidWorking.push(storedAt.getTime());
+      return true;
+    },
+    pause: (reason, options = {}) => {
+      reasons.set(reason, options);
+      wake();
+    },
+    resume: (reason) => {
+      reasons.delete(reason);
+      wake();
+    },
+    stop: async () => {
+      stopped = true;
+      wake();
+    },
+    run: async () => undefined,
+    state: () => ({ pulling: runs(), detail: '', pausedFor: [...reasons.keys()], deadLettersTaken: true }),
+    pullOnce: unused,
+    whenResumed: unused,
+  };
+}
