@@ -61,19 +61,18 @@ export function createSifting(options: SiftingOptions, fail: (error: unknown) =>
     if (stopping.signal.aborted) return;
     live.pause(looking, { keepHeld: true });
     look = { edge: undefined, movedAtMs: clock(), seen: '' };
-    looks ??= untilLooked()
-      .catch(fail)
-      .finally(() => {
-        looks = undefined;
-        live.resume(looking);
-      });
+    looks ??= untilLooked().catch(fail);
   };
 
   const untilLooked = async () => {
     while (!stopping.signal.aborted) {
-      if (await lookOnce()) return;
+      const current = look;
+      // What is begun again at this very moment is looked for, too.
+      if ((await lookOnce()) && current === look) break;
       await pause(lookAgainMs, stopping.signal);
     }
+    looks = undefined;
+    live.resume(looking);
   };
 
   const lookOnce = async () => {

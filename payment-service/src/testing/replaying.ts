@@ -1,4 +1,5 @@
-import type { Delivery, Settlement, Subscription } from '@paystream/nats';
+import type { BrokerConnection, Delivery, PaymentPosition, Settlement, Subscription } from '@paystream/nats';
+import { createBell } from '@paystream/runtime';
 
 /** A delivery by its stored time; the messages of a test have the sequences of their times. */
 export function deliveryOf(
@@ -85,5 +86,50 @@ export function createFakeQueue(): FakeQueue {
     state: () => ({ pulling: runs(), detail: '', pausedFor: [...reasons.keys()], deadLettersTaken: true }),
     pullOnce: unused,
     whenResumed: unused,
+  };
+}
+
+export interface FakeBroker extends Pick<BrokerConnection, 'state' | 'onChange' | 'whenUp'> {
+  /** Comes or goes, and says so. */
+  become(up: boolean): void;
+}
+
+export function createFakeBroker(): FakeBroker {
+  const listeners = new Set<Parameters<BrokerConnection['onChange']>[0]>();
+  const changed = createBell();
+  let up = true;
+  const state = () => ({ up, detail: up ? 'connected' : 'away' });
+  return {
+    become: (next) => {
+      up = next;
+      for (const listener of listeners) listener(state());
+      changed.ring();
+    },
+    state,
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    whenUp: async (signal) => {
+      signal?.addEventListener('abort', () => changed.ring());
+      while (!up && !signal?.aborted) await changed.next();
+      // Nobody here looks at the connection itself.
+      return undefined as never;
+    },
+  };
+}
+
+/** A stream that holds these, handed out through the place given. */
+export function positionOf(
+  storedAtMs: readonly number[],
+  { deliveredThrough = 0, askedAtMs }: { deliveredThrough?: number; askedAtMs: number },
+): PaymentPosition {
+  const [oldest] = storedAtMs;
+  return {
+    lastSequence: storedAtMs.at(-1) ?? 0,
+    messages: storedAtMs.length,
+    oldestStoredAt: oldest === undefined ? undefined : new Date(oldest),
+    deliveredThrough,
+    askedAt: new Date(askedAtMs),
   };
 }
