@@ -14,7 +14,8 @@ export interface ProgressOptions {
 
 /** What is known of the replay at one look. */
 export interface Seen {
-  backlog: BacklogPosition;
+  /** Undefined as long as the broker has not said it: what is known of the replay holds until then. */
+  backlog: BacklogPosition | undefined;
   setting: ReplaySetting;
   change: ReplayChange | undefined;
   leads: boolean;
@@ -59,7 +60,7 @@ export function createProgress({ log, maxGapMs, now, clock }: ProgressOptions): 
   };
 
   const say = ({ backlog, leads, settingAside, setting, done }: Seen) => {
-    const { messages, oldestStoredAt } = backlog;
+    const { messages = 0, oldestStoredAt } = backlog ?? {};
     if (!leads) {
       told = undefined;
       return;
@@ -92,13 +93,13 @@ export function createProgress({ log, maxGapMs, now, clock }: ProgressOptions): 
 
   return {
     follow: (seen) => {
-      followBegin(seen.backlog);
-      const { oldestStoredAt = now(), newestStoredAt = now() } = seen.backlog;
+      if (seen.backlog !== undefined) followBegin(seen.backlog);
+      const { messages = 0, oldestStoredAt = now(), newestStoredAt = now() } = seen.backlog ?? {};
       const span = { oldestStoredAtMs: oldestStoredAt.getTime(), newestStoredAtMs: newestStoredAt.getTime() };
       const next = paceFor(rulesOf(seen), span, now().getTime());
       if (seen.leads && next.guard && !pace.guard) log.warn({ oldestStoredAt }, 'replay.guard');
       pace = { speed: next.pace.speed, guard: next.guard };
-      const has = seen.backlog.messages > 0 && seen.setting.paused === 'none';
+      const has = messages > 0 && seen.setting.paused === 'none';
       doneAt = has ? doneAtOf(span, { nowMs: now().getTime(), speed: pace.speed }) : undefined;
       say(seen);
       return next.pace;

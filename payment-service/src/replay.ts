@@ -33,7 +33,7 @@ export function createReplay(options: ReplayOptions): Replay {
   let change: ReplayChange | undefined;
   let leads = false;
   let leaderSetsAside = false;
-  let position = empty;
+  let position: BacklogPosition | undefined;
   // Whether the setting is known, and since when it is or is not.
   let followed = { ok: false, sinceMs: clock(), told: false };
   let candidateFromMs = Number.NEGATIVE_INFINITY;
@@ -153,7 +153,7 @@ export function createReplay(options: ReplayOptions): Replay {
   const stateWord = (): ReplayState['state'] => {
     if (setting.paused !== 'none') return 'paused';
     if (leads ? sifting.busy() : leaderSetsAside) return 'setting-aside';
-    return position.messages > 0 ? 'replaying' : 'live';
+    return position !== undefined && position.messages > 0 ? 'replaying' : 'live';
   };
 
   return {
@@ -182,7 +182,7 @@ export function createReplay(options: ReplayOptions): Replay {
       setting,
       state: stateWord(),
       leads,
-      backlog: position,
+      backlog: position ?? empty,
       ...progress.state(),
     }),
   };
