@@ -75,7 +75,10 @@ async function takeLease(
   { owner, leaseMs, progress }: Candidacy,
 ): Promise<ReplayDocument | null> {
   const isFree = {
-    $or: [{ $eq: ['$lease.owner', owner] }, { $lte: [{ $ifNull: ['$lease.until', '$$NOW'] }, '$$NOW'] }],
+    $or: [
+      { $eq: ['$lease.owner', { $literal: owner }] },
+      { $lte: [{ $ifNull: ['$lease.until', '$$NOW'] }, '$$NOW'] },
+    ],
   };
   const ours = {
     owner: { $literal: owner },
