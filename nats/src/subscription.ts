@@ -1,4 +1,4 @@
-import { describeError, type Log } from '@paystream/runtime';
+import { describeError, type Log, type PassPoint, passBy } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { publishDeadLetter } from './dead-letter.ts';
@@ -75,6 +75,7 @@ export interface SubscriptionOptions {
   from?: WorkQueueName;
   /** The consumer's, where it is another than ours. */
   ackWaitMs?: number;
+  pass?: PassPoint;
 }
 
 const retryDelaysMs = [1_000, 5_000, 15_000, 30_000, 60_000] as const;
@@ -95,6 +96,7 @@ export function createSubscription({
   heldMax = 2_000,
   from = 'payment',
   ackWaitMs = ackWaitOfConsumersMs,
+  pass = passBy,
 }: SubscriptionOptions): Subscription {
   const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, ackWaitMs });
   const taken = new WeakMap<Delivery, Msg>();
@@ -129,7 +131,10 @@ export function createSubscription({
         const refused = await refusalOf(publishDeadLetter(broker, { delivery, ...settlement }));
         deadLettersTaken = refused === undefined;
         // Only what is stored among the dead letters may leave the work queue.
-        if (refused === undefined) return say(verdicts.term(settlement.reason), 'dead-lettered');
+        if (refused === undefined) {
+          pass('between-dead-letter-and-term');
+          return say(verdicts.term(settlement.reason), 'dead-lettered');
+        }
         const { reason } = settlement;
         log.error({ sequence: delivery.sequence, reason, error: refused }, 'dead-letter.refused');
         return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'kept');

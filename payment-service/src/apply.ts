@@ -1,5 +1,5 @@
 import { type Delivery, decodeEvent, headerNames, type Settlement, type Subscription } from '@paystream/nats';
-import type { Log } from '@paystream/runtime';
+import { type Log, type PassPoint, passBy } from '@paystream/runtime';
 import type { IncomingEvent } from './domain/record.ts';
 import { type RecordOutcome, recordEvents } from './record-events.ts';
 import type { TransactionStore } from './store.ts';
@@ -14,10 +14,19 @@ export interface ApplyOptions {
   store: TransactionStore;
   log: Log;
   now: () => Date;
+  pass?: PassPoint;
 }
 
 /** What both ways into the record do with messages: the live one and the replay. */
-export function createApply({ store, log, now }: ApplyOptions): Apply {
+export function createApply({ store, log, now, pass = passBy }: ApplyOptions): Apply {
+  const record = {
+    ...store,
+    writeChanges: (...args: Parameters<TransactionStore['writeChanges']>) => {
+      pass('before-write');
+      return store.writeChanges(...args);
+    },
+  };
+
   const settle = async (subscription: Subscription, { delivery, outcome, event }: Settling) => {
     const settled = await subscription.settle(delivery, settlementOf(outcome));
     const line = {
@@ -41,9 +50,10 @@ export function createApply({ store, log, now }: ApplyOptions): Apply {
     const inHand = deliveries.map(read);
     const readable = inHand.filter((item) => item.kind === 'event');
     const outcomes = await recordEvents(
-      { store, now },
+      { store: record, now },
       readable.map(({ event }) => event),
     );
+    if (readable.length > 0) pass('after-write-before-ack');
     const settlings: Settling[] = [
       ...readable.map(({ delivery, event }, index) => ({
         delivery,

@@ -10,6 +10,7 @@ import {
 } from '@paystream/nats';
 import {
   configOrExit,
+  createCrashPoint,
   createDoor,
   createLog,
   isLoopback,
@@ -37,6 +38,7 @@ const replayHeldMax = 32;
 const config = configOrExit(name, readConfig);
 const brokerPaces = config.REPLAY_MODE === 'broker';
 const log = createLog({ name, level: config.LOG_LEVEL });
+const pass = createCrashPoint({ at: config.CRASH_AT, log });
 const stopping = new AbortController();
 const { fail } = stopOnSignal({ log, stop: () => stop() });
 
@@ -65,10 +67,10 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const apply = createApply({ store, log, now });
-const subscription = createSubscription({ broker, log });
+const apply = createApply({ store, log, now, pass });
+const subscription = createSubscription({ broker, log, pass });
 const backlog = createBacklog({
-  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax }),
+  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass }),
   apply,
   store,
   log,
