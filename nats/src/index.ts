@@ -8,7 +8,7 @@ export { type BrokerCheckState, durabilityOf, watchBroker } from './broker-check
 export { type BrokerConnection, type BrokerState, connectBroker } from './connection.ts';
 export { deadLetterHeaders } from './dead-letter.ts';
 export * from './messages.ts';
-export type { Headers } from './origin.ts';
+export { type Headers, originId } from './origin.ts';
 export type { OutgoingMessage } from './outgoing.ts';
 export {
   type BacklogPosition,

@@ -1,7 +1,7 @@
 import type { Delivery, Subscription } from '@paystream/nats';
 import { createBell, describeError, type Log, pause } from '@paystream/runtime';
-import type { Apply } from './apply.ts';
 import type { Pace } from './domain/pacer.ts';
+import type { Applied, Apply } from './settling.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 import { createTimetable, type Due } from './timetable.ts';
 
@@ -103,12 +103,13 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   };
 
   const play = async (due: Due) => {
-    try {
-      await apply(subscription, due.deliveries);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      return standStill(due, error);
-    }
+    const applied = await apply(subscription, due.deliveries).catch((error: unknown) => {
+      // The process ends of it, and another one shall have them. Some may be settled already.
+      fail(error);
+      giveBack(due.deliveries);
+      throw error;
+    });
+    if (applied.kind === 'away') return standStill(due, applied);
     done += due.deliveries.length;
     lookAgainInMs = lookAgainMs.first;
     // The first one finds everything cold; the schedule begins when it is through.
@@ -116,12 +117,12 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   };
 
   /** They stay in hand: a release would let them come as a crowd when the database is back. */
-  const standStill = (due: Due, error: StoreUnavailable) => {
-    if (!keepsHeld()) return giveBack(due.deliveries);
-    timetable.putBack(due);
+  const standStill = (due: Due, { left, cause }: Extract<Applied, { kind: 'away' }>) => {
+    if (!keepsHeld()) return giveBack(left);
+    timetable.putBack(due, left);
     if (!reasons.has(databaseAway)) {
       hold(databaseAway);
-      log.warn({ held: timetable.size(), cause: describeError(error.cause) }, 'replay.stands');
+      log.warn({ held: timetable.size(), cause: describeError(cause) }, 'replay.stands');
       untilDatabaseAnswers().catch(fail);
     }
     // Since then nothing was applied, though it was noticed only now.

@@ -1,6 +1,6 @@
 import type { Delivery, Subscription } from '@paystream/nats';
 import { describeError, type Log, type PartState, pause } from '@paystream/runtime';
-import type { Apply } from './apply.ts';
+import type { Applied, Apply } from './settling.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 
 export interface ConsumerOptions {
@@ -52,20 +52,28 @@ export function createConsumer({
   const consumeOnce = async () => {
     const deliveries = await subscription.take(batchMax);
     const due = await sift(deliveries);
-    try {
-      await apply(subscription, due);
-    } catch (error) {
-      // Some may be settled already where it is an error of ours, and that one is the one to tell.
-      await Promise.allSettled(due.map((delivery) => subscription.settle(delivery, { kind: 'release' })));
-      if (!(error instanceof StoreUnavailable)) throw error;
-      databaseAway = true;
-      releasedAtMs = performance.now();
-      subscription.pause(away);
-      log.warn({ count: due.length, cause: describeError(error.cause) }, 'messages.released');
+    const applied = await apply(subscription, due).catch(async (error: unknown) => {
+      // The process ends of it, and another one shall have them. Some may be settled already.
+      await Promise.allSettled(due.map((delivery) => release(delivery, 'once')));
+      throw error;
+    });
+    if (applied.kind === 'away') {
+      await standStill(applied);
       return 0;
     }
     if (due.length > 0) lookAgainInMs = lookAgainMs.first;
     return deliveries.length;
+  };
+
+  const release = (delivery: Delivery, at: 'soon' | 'once') =>
+    subscription.settle(delivery, { kind: 'release', at });
+
+  const standStill = async ({ left, cause }: Extract<Applied, { kind: 'away' }>) => {
+    await Promise.all(left.map((delivery) => release(delivery, 'soon')));
+    databaseAway = true;
+    releasedAtMs = performance.now();
+    subscription.pause(away);
+    log.warn({ count: left.length, cause: describeError(cause) }, 'messages.released');
   };
 
   const run = async () => {
@@ -104,9 +112,7 @@ export function createConsumer({
       await Promise.all([subscription.stop(), running?.catch(() => undefined)]);
     },
     state: () => {
-      const { pulling, detail, deadLettersTaken } = subscription.state();
-      if (!deadLettersTaken)
-        return { ok: false, detail: 'the stream of dead letters takes no message; look at its size limit' };
+      const { pulling, detail } = subscription.state();
       return { ok: pulling, detail };
     },
   };

@@ -15,6 +15,7 @@ import {
   createLog,
   isLoopback,
   listen,
+  type PartState,
   pause,
   type Readiness,
   stopOnSignal,
@@ -28,6 +29,7 @@ import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
 import { createMongoLink } from './store-mongo-connection.ts';
 import { createMongoReplayStore } from './store-mongo-replay.ts';
+import { createMongoSuspects } from './store-mongo-suspects.ts';
 
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
@@ -67,10 +69,17 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const apply = createApply({ store, log, now, pass });
+const { apply, settleUp } = createApply({
+  store,
+  suspects: createMongoSuspects({ link }),
+  log,
+  now,
+  pass,
+});
 const subscription = createSubscription({ broker, log, pass });
+const aside = createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass });
 const backlog = createBacklog({
-  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass }),
+  subscription: aside,
   apply,
   store,
   log,
@@ -104,8 +113,19 @@ const consumer = createConsumer({
   store,
   log,
   sift: replay.sift,
-  onReturn: replay.begin,
+  onReturn: () => {
+    replay.begin();
+    settleUp().catch(fail);
+  },
 });
+
+const takesDeadLetters = (): PartState => {
+  const ok = [subscription, aside].every((queue) => queue.state().deadLettersTaken);
+  return {
+    ok,
+    detail: ok ? 'taken' : 'the stream of dead letters takes no message; look at its size limit',
+  };
+};
 
 const readiness = (): Readiness => {
   const { ok, detail, report } = check.state();
@@ -114,6 +134,7 @@ const readiness = (): Readiness => {
   const parts = {
     broker: broken.up ? { ok, detail } : { ok: false, detail: broken.detail },
     database: store.state(),
+    deadLetters: takesDeadLetters(),
     // Whoever has paused it must still reach it.
     consumer: isPaused ? { ok: true, detail: 'paused by an operator' } : consumer.state(),
     ...(stopping.signal.aborted ? { service: { ok: false, detail: 'stopping' } } : {}),
