@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   connectBroker,
+  createDeadLetters,
   createSetAside,
   createSubscription,
   durabilityOf,
@@ -25,9 +26,11 @@ import { createApply } from './apply.ts';
 import { createBacklog } from './backlog.ts';
 import { readConfig } from './config.ts';
 import { createConsumer } from './consumer.ts';
+import { createRedriver } from './redrive.ts';
 import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
 import { createMongoLink } from './store-mongo-connection.ts';
+import { createMongoRedrives } from './store-mongo-redrives.ts';
 import { createMongoReplayStore } from './store-mongo-replay.ts';
 import { createMongoSuspects } from './store-mongo-suspects.ts';
 
@@ -150,6 +153,8 @@ const readiness = (): Readiness => {
   };
 };
 
+const letters = createDeadLetters({ broker });
+const redrives = createMongoRedrives({ link });
 const door = createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) });
 const app = createPaymentApp({
   log,
@@ -159,6 +164,9 @@ const app = createPaymentApp({
   door,
   replay,
   brokerPaces,
+  letters,
+  redriver: createRedriver({ letters, store, redrives, log, now }),
+  redrives,
   now,
 });
 const listening = listen(app, { port: config.PORT, host: config.HOST });
