@@ -95,6 +95,7 @@ const replay = createReplay({
   setAside: createSetAside({ broker }),
   read: { payment: () => readPaymentPosition(broker), backlog: () => readBacklog(broker) },
   store: createMongoReplayStore({ link, log }),
+  databaseUp: () => link.state().ok,
   log,
   defaults: {
     // Where the broker paces, nothing is set aside here.
@@ -116,6 +117,7 @@ const consumer = createConsumer({
   store,
   log,
   sift: replay.sift,
+  onDatabaseAway: link.onAway,
   onReturn: () => {
     replay.begin();
     settleUp().catch(fail);
