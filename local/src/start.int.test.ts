@@ -164,6 +164,29 @@ test('starts a service again that died, and says so', async () => {
   await eventually(async () => (await send(env, randomUUID()).catch(() => undefined))?.status === 200);
 });
 
+test('waits longer before each further start of a service that keeps dying, and what came meanwhile is applied', async () => {
+  const env = await settings();
+  const child = start(env);
+  await ready(child);
+  const payments = () =>
+    processesOf(env).find((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('payment-service/src/main.ts'),
+    );
+  const txId = randomUUID();
+  let killed: number | undefined;
+
+  for (const seconds of [1, 2, 4]) {
+    await eventually(() => payments() !== undefined && payments() !== killed);
+    killed = payments();
+    process.kill(killed ?? 0, 'SIGKILL');
+    const line = `payment-service ended by itself (SIGKILL). It is started again in ${seconds} s.`;
+    await eventually(() => says(child, line));
+    if (seconds === 1) expect((await send(env, txId)).status).toBe(200);
+  }
+
+  await eventually(async () => (await read(env, txId).catch(() => undefined))?.status === 200);
+});
+
 test('leaves nothing behind when it is killed itself', async () => {
   const env = await settings();
   const child = start(env);

@@ -13,7 +13,7 @@ export interface BrokerCheckState {
 
 export interface BrokerCheckOptions {
   broker: BrokerConnection;
-  /** `create` provisions what is missing at start (one machine); `check` only compares. */
+  /** `create` provisions what is missing (one machine); `check` only compares. */
   mode: Extract<ProvisionMode, 'create' | 'check'>;
   streams: StreamOptions;
   /** `warn` runs all the same on unsafe settings. */
@@ -28,12 +28,15 @@ const lookEveryMs = 5_000;
 const firstLookEveryMs = 50;
 
 /**
- * Compares the broker with what the system needs, after every connect and every few seconds, and says so. What is
- * missing is created only at the first connect: a stream that vanished later held payments, and a person must know.
+ * Compares the broker with what the system needs, after every connect and every few seconds, and says so. What vanishes
+ * later is first told, with readiness red, and made anew by the next look where this process provisions: a consumer
+ * without loss, and a stream only since what it held is gone anyway. A person must know, so it is an error in the log.
  */
 export function watchBroker({ broker, mode, streams, preflight, log, onUnsafe }: BrokerCheckOptions) {
   let state: BrokerCheckState = { ok: false, detail: 'not looked at yet', report: undefined };
   let looked = false;
+  // Known to be missing since the look before; at the first one whatever is not there.
+  let missing = true;
   let lines = '';
   let looking: Promise<void> | undefined;
 
@@ -56,12 +59,16 @@ export function watchBroker({ broker, mode, streams, preflight, log, onUnsafe }:
     }
     let report: ProvisionReport;
     try {
-      report = await provision(connection, { mode: looked ? 'check' : mode, streams });
+      report = await provision(connection, { mode: missing ? mode : 'check', streams });
     } catch (error) {
       change({ ...state, ok: false, detail: describeError(error) }, []);
       return;
     }
-    for (const line of report.done) log.info({ done: line }, 'broker.provisioned');
+    for (const line of report.done) {
+      if (looked) log.error({ done: line, lost: lostWith(line) }, 'broker.made-anew');
+      else log.info({ done: line }, 'broker.provisioned');
+    }
+    missing = report.findings.some((finding) => finding.setting === 'existence');
     const unsafe = report.findings.filter((finding) => finding.severity === 'unsafe');
     const [first] = unsafe;
     const tolerated = preflight === 'warn' && unsafe.every((finding) => finding.setting !== 'existence');
@@ -96,6 +103,9 @@ export function watchBroker({ broker, mode, streams, preflight, log, onUnsafe }:
     },
   };
 }
+
+const lostWith = (line: string) =>
+  line.startsWith('stream ') ? 'what the stream held is gone' : 'nothing; what was in hand comes again';
 
 /** What a publish acknowledgement is worth, for `/readyz`. How the broker syncs is not told to clients, so it is stated. */
 export function durabilityOf({

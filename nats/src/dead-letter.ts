@@ -12,21 +12,25 @@ export const deadLetterHeaders = {
   subject: originHeaders.subject,
   deliveries: 'Paystream-Deliveries',
   messageId: originHeaders.messageId,
+  firstError: 'Paystream-First-Error',
+  lastError: 'Paystream-Last-Error',
 } as const;
 
 interface DeadLetter {
   delivery: Delivery;
   reason: string;
   detail: string;
+  firstError?: string;
+  lastError?: string;
 }
 
 const deadLetterTimeoutMs = 5_000;
-const knownSubjects: ReadonlySet<string> = new Set(actions.map(subjectOf));
+export const knownSubjects: ReadonlySet<string> = new Set(actions.map(subjectOf));
 
 /** Publishes the dead letter and waits for the broker's word; throws when it is not stored. */
 export async function publishDeadLetter(
   broker: BrokerConnection,
-  { delivery, reason, detail }: DeadLetter,
+  { delivery, reason, detail, firstError, lastError }: DeadLetter,
 ): Promise<void> {
   const connection = broker.current();
   if (connection === undefined) throw new Error('the broker is not connected');
@@ -34,6 +38,8 @@ export async function publishDeadLetter(
   headers.set(deadLetterHeaders.reason, headerSafe(reason));
   headers.set(deadLetterHeaders.detail, headerSafe(detail));
   headers.set(deadLetterHeaders.deliveries, String(delivery.deliveries));
+  if (firstError !== undefined) headers.set(deadLetterHeaders.firstError, headerSafe(firstError));
+  if (lastError !== undefined) headers.set(deadLetterHeaders.lastError, headerSafe(lastError));
   await connection
     .jetstream({ timeout: deadLetterTimeoutMs })
     .publish(deadLetterSubject(delivery.subject, knownSubjects), delivery.data, {

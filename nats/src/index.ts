@@ -7,8 +7,15 @@ export {
 export { type BrokerCheckState, durabilityOf, watchBroker } from './broker-check.ts';
 export { type BrokerConnection, type BrokerState, connectBroker } from './connection.ts';
 export { deadLetterHeaders } from './dead-letter.ts';
+export {
+  createDeadLetters,
+  type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetters,
+  DeadLettersUnavailable,
+} from './dead-letters.ts';
 export * from './messages.ts';
-export type { Headers } from './origin.ts';
+export { type Headers, originId } from './origin.ts';
 export type { OutgoingMessage } from './outgoing.ts';
 export {
   type BacklogPosition,

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort, resolveServer } from '@paystream/local';
 import { connect, type NatsConnection } from 'nats';
 import { type BrokerConnection, connectBroker } from './connection.ts';
+import { createDeadLetters } from './dead-letters.ts';
 import { readBacklog, readPaymentPosition } from './positions.ts';
 import { isSafe, provision } from './provision.ts';
 import { createPublisher } from './publisher.ts';
@@ -164,6 +165,8 @@ describe('the user gateway', () => {
       '$JS.ACK.payment.payment-consumer.1.1.1.1.0',
       'backlog.payments.new',
       '$JS.API.STREAM.MSG.GET.payment-backlog',
+      '$JS.API.STREAM.MSG.GET.payment-dead-letters',
+      '$JS.API.STREAM.MSG.DELETE.payment-dead-letters',
       '$JS.ACK.payment-backlog.payment-backlog-consumer.1.1.1.1.0',
     ]) {
       expect(await isRefusedToPublish(connection, subject)).toBe(true);
@@ -257,7 +260,29 @@ describe('the user payments', () => {
     ]);
   });
 
-  test('cannot make up events, change the broker or read the dead letters', async () => {
+  test('reads dead letters and takes one out', async () => {
+    const admin = await operator();
+    const { seq } = await admin.jetstream().publish('payments.new', 'nonsense');
+    const broker = as('payments', 'payment-service');
+    const refusals = watchRefusals(await up(broker));
+    const subscription = createSubscription({ broker, log });
+    void subscription.run();
+    const letter = { kind: 'dead-letter', reason: 'not-json', detail: 'to be removed' } as const;
+    expect(await subscription.settle(await takeOne(subscription), letter)).toBe('dead-lettered');
+    await subscription.stop();
+
+    const letters = createDeadLetters({ broker });
+    const query = { filter: { from: new Date(0) }, after: 0, limit: 10, lookAtMax: 10 };
+    const found = (await letters.find(query)).letters.find(({ message }) => message.sequence === seq);
+    if (found === undefined) throw new Error('it is not there');
+    expect(await letters.get(found.sequence)).toMatchObject({ detail: 'to be removed' });
+    await letters.remove(found.sequence);
+
+    expect(await letters.get(found.sequence)).toBeUndefined();
+    expect(await refusals()).toEqual([]);
+  });
+
+  test('cannot make up events, change the broker or empty the dead letters', async () => {
     const connection = await up(as('payments', 'payment-service'));
     const manager = await connection.jetstreamManager({ checkAPI: false });
 
@@ -269,8 +294,11 @@ describe('the user payments', () => {
     ]) {
       expect(await isRefusedToPublish(connection, subject)).toBe(true);
     }
-    await refused(manager.streams.getMessage('payment-dead-letters', { seq: 1 }));
     await refused(manager.streams.getMessage('payment', { seq: 1 }));
+    await refused(manager.streams.deleteMessage('payment', 1));
+    await refused(manager.streams.deleteMessage('payment-backlog', 1));
+    await refused(manager.streams.purge('payment-dead-letters'));
+    await refused(manager.streams.delete('payment-dead-letters'));
     await refused(manager.streams.delete('payment'));
     await refused(manager.streams.purge('payment-backlog'));
     await refused(manager.consumers.delete('payment', 'payment-consumer'));

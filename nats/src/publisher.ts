@@ -1,3 +1,4 @@
+import { type PassPoint, passBy } from '@paystream/runtime';
 import {
   headers,
   type JetStreamClient,
@@ -36,6 +37,7 @@ export interface PublisherOptions {
   answerWithinMs?: number;
   /** Events that wait for the broker's word at one time: at 2,000 a second, about half a second's worth. */
   inFlightMax?: number;
+  pass?: PassPoint;
 }
 
 // While the broker is known not to answer, nobody waits longer: 503 within 1 s is the promise.
@@ -47,6 +49,7 @@ export function createPublisher({
   broker,
   answerWithinMs = 4_000,
   inFlightMax = 1_000,
+  pass = passBy,
 }: PublisherOptions): Publisher {
   let inFlight = 0;
   let doubtful = false;
@@ -55,8 +58,10 @@ export function createPublisher({
   const ask = async (connection: NatsConnection, message: EncodedMessage): Promise<PublishOutcome> => {
     inFlight += 1;
     try {
+      pass('before-publish');
       const js = connection.jetstream({ timeout: answerWithinMs });
       const ack = await untilDown(broker, send(js, message, answerWithinMs));
+      pass('after-publish-ack');
       doubtful = false;
       return { status: 'stored', id: message.id, sequence: ack.seq, duplicate: ack.duplicate };
     } catch (error) {

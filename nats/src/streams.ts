@@ -171,7 +171,9 @@ export function consumerDefinitions({ replayPolicy }: StreamOptions = streamDefa
   ];
 }
 
+export const deadLetterPrefix = 'dead-letters.';
+
 /** Where a dead letter goes: the action's token where it is a known one, since subjects are not made from input. */
 export function deadLetterSubject(subject: string, knownSubjects: ReadonlySet<string>): string {
-  return `dead-letters.${knownSubjects.has(subject) ? subject : 'payments.unknown'}`;
+  return `${deadLetterPrefix}${knownSubjects.has(subject) ? subject : 'payments.unknown'}`;
 }

@@ -1,4 +1,4 @@
-import { describeError, type Log } from '@paystream/runtime';
+import { describeError, type Log, type PassPoint, passBy } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { publishDeadLetter } from './dead-letter.ts';
@@ -27,7 +27,8 @@ export type Settlement =
   | { kind: 'retry'; detail: string }
   /** It was not tried: it comes again soon, or at once where another process shall have it. */
   | { kind: 'release'; at?: 'soon' | 'once' }
-  | { kind: 'dead-letter'; reason: string; detail: string };
+  /** Both errors where it was tried several times. */
+  | { kind: 'dead-letter'; reason: string; detail: string; firstError?: string; lastError?: string };
 
 /** `kept` means that it could not be done now: the message stays in the stream and comes again. */
 export type Settled = 'acked' | 'retry-later' | 'dead-lettered' | 'kept';
@@ -37,7 +38,7 @@ export interface SubscriptionState {
   detail: string;
   /** The reasons for which it is paused; none: it pulls as soon as the broker lets it. */
   pausedFor: string[];
-  /** False when the last dead letter found no room or no stream. */
+  /** False while dead letters find no room or no stream. */
   deadLettersTaken: boolean;
 }
 
@@ -75,7 +76,13 @@ export interface SubscriptionOptions {
   from?: WorkQueueName;
   /** The consumer's, where it is another than ours. */
   ackWaitMs?: number;
+  /** How long a message waits that has failed, by its deliveries. */
+  retryDelay?: (deliveries: number) => number;
+  pass?: PassPoint;
 }
+
+// A refused dead letter comes again within 72 s; when it does not, another instance has put it aside.
+const refusedForMs = 120_000;
 
 const retryDelaysMs = [1_000, 5_000, 15_000, 30_000, 60_000] as const;
 
@@ -95,11 +102,13 @@ export function createSubscription({
   heldMax = 2_000,
   from = 'payment',
   ackWaitMs = ackWaitOfConsumersMs,
+  retryDelay = retryDelayMs,
+  pass = passBy,
 }: SubscriptionOptions): Subscription {
   const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, ackWaitMs });
   const taken = new WeakMap<Delivery, Msg>();
   let running: Promise<void> | undefined;
-  let deadLettersTaken = true;
+  let refusedAtMs = Number.NEGATIVE_INFINITY;
 
   const take: Subscription['take'] = async (max) => {
     const messages = await takeHeld(intake, max);
@@ -122,18 +131,21 @@ export function createSubscription({
       case 'ack':
         return say(verdicts.ack, 'acked');
       case 'retry':
-        return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'retry-later');
+        return say(verdicts.nak(retryDelay(delivery.deliveries)), 'retry-later');
       case 'release':
         await intake.quiet;
         return say(verdicts.nak(settlement.at === 'once' ? 0 : giveBackAfterMs), 'retry-later');
       case 'dead-letter': {
         const refused = await refusalOf(publishDeadLetter(broker, { delivery, ...settlement }));
-        deadLettersTaken = refused === undefined;
+        refusedAtMs = refused === undefined ? Number.NEGATIVE_INFINITY : performance.now();
         // Only what is stored among the dead letters may leave the work queue.
-        if (refused === undefined) return say(verdicts.term(settlement.reason), 'dead-lettered');
+        if (refused === undefined) {
+          pass('between-dead-letter-and-term');
+          return say(verdicts.term(settlement.reason), 'dead-lettered');
+        }
         const { reason } = settlement;
         log.error({ sequence: delivery.sequence, reason, error: refused }, 'dead-letter.refused');
-        return say(verdicts.nak(retryDelayMs(delivery.deliveries)), 'kept');
+        return say(verdicts.nak(retryDelay(delivery.deliveries)), 'kept');
       }
       default:
         return settlement satisfies never;
@@ -163,7 +175,7 @@ export function createSubscription({
       pulling: intake.pulling,
       detail: intake.detail,
       pausedFor: [...intake.reasons.keys()],
-      deadLettersTaken,
+      deadLettersTaken: performance.now() - refusedAtMs > refusedForMs,
     }),
   };
 }

@@ -1,10 +1,14 @@
 import { createApp, type Log, type Readiness } from '@paystream/runtime';
 import type { Express } from 'express';
+import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-routes.ts';
 import { openapi } from './openapi.ts';
 import { mountReplay, type ReplayRoutesOptions } from './replay-routes.ts';
 import { mountTransactions, type TransactionRoutesOptions } from './transaction-routes.ts';
 
-export interface PaymentAppOptions extends TransactionRoutesOptions, ReplayRoutesOptions {
+export interface PaymentAppOptions
+  extends TransactionRoutesOptions,
+    ReplayRoutesOptions,
+    DeadLetterRoutesOptions {
   log: Log;
   readiness: () => Readiness;
 }
@@ -18,6 +22,7 @@ export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptio
     routes: (app) => {
       mountTransactions(app, options);
       mountReplay(app, options);
+      mountDeadLetters(app, options);
     },
   });
 }

@@ -1,7 +1,7 @@
 import type { Delivery, Subscription } from '@paystream/nats';
 import { createBell, describeError, type Log, pause } from '@paystream/runtime';
-import type { Apply } from './apply.ts';
 import type { Pace } from './domain/pacer.ts';
+import type { Applied, Apply } from './settling.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 import { createTimetable, type Due } from './timetable.ts';
 
@@ -52,7 +52,8 @@ const stillWorkingEveryMs = 8_000;
 const databaseAway = 'the database is away';
 const ending = 'stopped';
 // Grows with every failure in a row, and not only while nothing answers: a database can answer and take no write.
-const lookAgainMs = { first: 250, longest: 5_000 };
+// Payments flow again within 5 s of the return, with what the first look after it needs.
+const lookAgainMs = { first: 250, longest: 3_000 };
 
 /** Plays a backlog: each message is applied when the pacer says that it is due, and settled like any other. */
 export function createBacklog({ subscription, apply, store, log, clock }: BacklogOptions): Backlog {
@@ -102,12 +103,13 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   };
 
   const play = async (due: Due) => {
-    try {
-      await apply(subscription, due.deliveries);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      return standStill(due, error);
-    }
+    const applied = await apply(subscription, due.deliveries).catch((error: unknown) => {
+      // The process ends of it, and another one shall have them. Some may be settled already.
+      fail(error);
+      giveBack(due.deliveries);
+      throw error;
+    });
+    if (applied.kind === 'away') return standStill(due, applied);
     done += due.deliveries.length;
     lookAgainInMs = lookAgainMs.first;
     // The first one finds everything cold; the schedule begins when it is through.
@@ -115,12 +117,12 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   };
 
   /** They stay in hand: a release would let them come as a crowd when the database is back. */
-  const standStill = (due: Due, error: StoreUnavailable) => {
-    if (!keepsHeld()) return giveBack(due.deliveries);
-    timetable.putBack(due);
+  const standStill = (due: Due, { left, cause }: Extract<Applied, { kind: 'away' }>) => {
+    if (!keepsHeld()) return giveBack(left);
+    timetable.putBack(due, left);
     if (!reasons.has(databaseAway)) {
       hold(databaseAway);
-      log.warn({ held: timetable.size(), cause: describeError(error.cause) }, 'replay.stands');
+      log.warn({ held: timetable.size(), cause: describeError(cause) }, 'replay.stands');
       untilDatabaseAnswers().catch(fail);
     }
   };

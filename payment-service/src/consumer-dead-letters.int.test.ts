@@ -18,12 +18,21 @@ let consumer: TestConsumer;
 
 beforeAll(async () => {
   [broker, store] = await Promise.all([startTestBroker(), openStore(testMongoUri())]);
-  consumer = startConsumer(broker, { store });
+  consumer = startConsumer(broker, { store: buggy(store), retryDelay: () => 20 });
 });
 afterAll(async () => {
   await consumer.stop();
   await store.close();
   await broker.close();
+});
+
+/** A bug that one transaction brings out, whatever stands beside it. */
+const buggy = (real: TransactionStore): TransactionStore => ({
+  ...real,
+  readRecords: async (txIds) => {
+    if (txIds.includes('brings:out:a:bug')) throw new TypeError('cannot fold it');
+    return real.readRecords(txIds);
+  },
 });
 
 async function deadLetters() {
@@ -38,6 +47,7 @@ async function deadLetters() {
         subject,
         data: Buffer.from(data).toString('latin1'),
         reason: header.get(deadLetterHeaders.reason),
+        firstError: header.get(deadLetterHeaders.firstError),
       };
     }),
   );
@@ -83,4 +93,26 @@ test('an event that a full history cannot take becomes a dead letter too', async
 
   expect((await deadLetters()).map(({ reason }) => reason)).toContain('history-full');
   expect((await store.findTransaction(txId))?.actionHistory).toHaveLength(10_000);
+});
+
+test('a bug that one message brings out is told with its stack, ends as a dead letter, and delays nobody', async () => {
+  const bad = sentEvent({ txId: 'brings:out:a:bug' });
+  const good = Array.from({ length: 20 }, () => sentEvent());
+
+  await broker.publish(bad, ...good);
+  await eventually(() => store.readRecords(good.map(({ txId }) => txId)), {
+    within: 2_000,
+    until: ({ size }) => size === good.length,
+  });
+  await eventually(broker.left, { within: 20_000, until: ({ messages }) => messages === 0 });
+
+  const letter = (await deadLetters()).find(({ reason }) => reason === 'tried-in-vain');
+  expect(letter).toMatchObject({ data: JSON.stringify(bad), firstError: 'cannot fold it' });
+  const told = consumer.lines.filter(({ txId, outcome }) => txId === bad.txId && outcome === 'retry');
+  // Ten times among others, three times alone.
+  expect(told.map(({ alone }) => alone === true).sort()).toEqual([
+    ...Array(10).fill(false),
+    ...Array(3).fill(true),
+  ]);
+  for (const line of told) expect(line).toMatchObject({ level: 50, err: { type: 'TypeError' } });
 });

@@ -136,7 +136,7 @@ describe('a message that cannot be applied now', () => {
     await untilEmpty();
 
     const lines = lineOf(consumer, failing.txId);
-    expect(lines[0]).toMatchObject({ outcome: 'retry', settled: 'retry-later', level: 40 });
+    expect(lines[0]).toMatchObject({ outcome: 'retry', settled: 'retry-later', level: 50 });
     expect(lines[0]).toMatchObject({ detail: 'nobody foresaw this' });
     expect(lines.at(-1)).toMatchObject({ outcome: 'applied', settled: 'acked' });
   });

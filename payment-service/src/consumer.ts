@@ -1,6 +1,6 @@
 import type { Delivery, Subscription } from '@paystream/nats';
 import { describeError, type Log, type PartState, pause } from '@paystream/runtime';
-import type { Apply } from './apply.ts';
+import type { Applied, Apply } from './settling.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 
 export interface ConsumerOptions {
@@ -10,6 +10,8 @@ export interface ConsumerOptions {
   log: Log;
   /** Puts the messages of a backlog aside and gives back those to be applied now. */
   sift?: (deliveries: readonly Delivery[]) => Promise<readonly Delivery[]>;
+  /** Calls back when the database is known to be away: sooner than a call to it fails. */
+  onDatabaseAway?: (listener: () => void) => void;
   /** The database answers again; called before anything is pulled. */
   onReturn?: () => void;
   /** Messages in one batch; more gains little, and each waits for the slowest of its batch. */
@@ -30,7 +32,8 @@ const away = 'the database is away';
 // What was given back comes again by then: pulled earlier, what is behind it would come first, and a backlog would be
 // set aside in that order.
 const backAgainMs = 1_200;
-const lookAgainMs = { first: 250, longest: 5_000 };
+// Payments flow again within 5 s of the return, with what the first look after it needs.
+const lookAgainMs = { first: 250, longest: 3_000 };
 
 /** Pulls messages, applies each exactly once, and acknowledges what is known to be in the database. */
 export function createConsumer({
@@ -39,6 +42,7 @@ export function createConsumer({
   store,
   log,
   sift = async (deliveries) => deliveries,
+  onDatabaseAway = () => undefined,
   onReturn = () => undefined,
   batchMax = 500,
 }: ConsumerOptions): Consumer {
@@ -46,34 +50,53 @@ export function createConsumer({
   let running: Promise<void> | undefined;
   let databaseAway = false;
   let releasedAtMs = 0;
+  let failure: { error: unknown } | undefined;
   // Grows with every failure in a row, and not only while nothing answers: a database can answer and take no write.
   let lookAgainInMs = lookAgainMs.first;
 
   const consumeOnce = async () => {
     const deliveries = await subscription.take(batchMax);
     const due = await sift(deliveries);
-    try {
-      await apply(subscription, due);
-    } catch (error) {
-      // Some may be settled already where it is an error of ours, and that one is the one to tell.
-      await Promise.allSettled(due.map((delivery) => subscription.settle(delivery, { kind: 'release' })));
-      if (!(error instanceof StoreUnavailable)) throw error;
-      databaseAway = true;
-      releasedAtMs = performance.now();
-      subscription.pause(away);
-      log.warn({ count: due.length, cause: describeError(error.cause) }, 'messages.released');
+    const applied = await apply(subscription, due).catch(async (error: unknown) => {
+      // The process ends of it, and another one shall have them. Some may be settled already.
+      await Promise.allSettled(due.map((delivery) => release(delivery, 'once')));
+      throw error;
+    });
+    if (applied.kind === 'away') {
+      await standStill(applied);
       return 0;
     }
     if (due.length > 0) lookAgainInMs = lookAgainMs.first;
     return deliveries.length;
   };
 
+  const release = (delivery: Delivery, at: 'soon' | 'once') =>
+    subscription.settle(delivery, { kind: 'release', at });
+
+  const stopPulling = () => {
+    releasedAtMs = performance.now();
+    subscription.pause(away);
+    if (databaseAway || stopping.signal.aborted) return;
+    databaseAway = true;
+    untilDatabaseAnswers().catch((error: unknown) => {
+      failure = { error };
+      // Whoever waits for it to go on shall hear of that.
+      subscription.resume(away);
+    });
+  };
+  onDatabaseAway(stopPulling);
+
+  const standStill = async ({ left, cause }: Extract<Applied, { kind: 'away' }>) => {
+    await Promise.all(left.map((delivery) => release(delivery, 'soon')));
+    stopPulling();
+    log.warn({ count: left.length, cause: describeError(cause) }, 'messages.released');
+  };
+
   const run = async () => {
     while (!stopping.signal.aborted) {
       await consumeOnce();
-      if (databaseAway) await untilDatabaseAnswers();
-      // Somebody else may have paused it as well.
       await subscription.whenResumed();
+      if (failure !== undefined) throw failure.error;
     }
   };
 
@@ -104,9 +127,7 @@ export function createConsumer({
       await Promise.all([subscription.stop(), running?.catch(() => undefined)]);
     },
     state: () => {
-      const { pulling, detail, deadLettersTaken } = subscription.state();
-      if (!deadLettersTaken)
-        return { ok: false, detail: 'the stream of dead letters takes no message; look at its size limit' };
+      const { pulling, detail } = subscription.state();
       return { ok: pulling, detail };
     },
   };

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   connectBroker,
+  createDeadLetters,
   createSetAside,
   createSubscription,
   durabilityOf,
@@ -10,10 +11,12 @@ import {
 } from '@paystream/nats';
 import {
   configOrExit,
+  createCrashPoint,
   createDoor,
   createLog,
   isLoopback,
   listen,
+  type PartState,
   pause,
   type Readiness,
   stopOnSignal,
@@ -23,10 +26,13 @@ import { createApply } from './apply.ts';
 import { createBacklog } from './backlog.ts';
 import { readConfig } from './config.ts';
 import { createConsumer } from './consumer.ts';
+import { createRedriver } from './redrive.ts';
 import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
 import { createMongoLink } from './store-mongo-connection.ts';
+import { createMongoRedrives } from './store-mongo-redrives.ts';
 import { createMongoReplayStore } from './store-mongo-replay.ts';
+import { createMongoSuspects } from './store-mongo-suspects.ts';
 
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
@@ -37,6 +43,7 @@ const replayHeldMax = 32;
 const config = configOrExit(name, readConfig);
 const brokerPaces = config.REPLAY_MODE === 'broker';
 const log = createLog({ name, level: config.LOG_LEVEL });
+const pass = createCrashPoint({ at: config.CRASH_AT, log });
 const stopping = new AbortController();
 const { fail } = stopOnSignal({ log, stop: () => stop() });
 
@@ -65,10 +72,17 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const apply = createApply({ store, log, now });
-const subscription = createSubscription({ broker, log });
+const { apply, settleUp } = createApply({
+  store,
+  suspects: createMongoSuspects({ link }),
+  log,
+  now,
+  pass,
+});
+const subscription = createSubscription({ broker, log, pass });
+const aside = createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass });
 const backlog = createBacklog({
-  subscription: createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax }),
+  subscription: aside,
   apply,
   store,
   log,
@@ -81,6 +95,7 @@ const replay = createReplay({
   setAside: createSetAside({ broker }),
   read: { payment: () => readPaymentPosition(broker), backlog: () => readBacklog(broker) },
   store: createMongoReplayStore({ link, log }),
+  databaseUp: () => link.state().ok,
   log,
   defaults: {
     // Where the broker paces, nothing is set aside here.
@@ -102,8 +117,20 @@ const consumer = createConsumer({
   store,
   log,
   sift: replay.sift,
-  onReturn: replay.begin,
+  onDatabaseAway: link.onAway,
+  onReturn: () => {
+    replay.begin();
+    settleUp().catch(fail);
+  },
 });
+
+const takesDeadLetters = (): PartState => {
+  const ok = [subscription, aside].every((queue) => queue.state().deadLettersTaken);
+  return {
+    ok,
+    detail: ok ? 'taken' : 'the stream of dead letters takes no message; look at its size limit',
+  };
+};
 
 const readiness = (): Readiness => {
   const { ok, detail, report } = check.state();
@@ -112,6 +139,7 @@ const readiness = (): Readiness => {
   const parts = {
     broker: broken.up ? { ok, detail } : { ok: false, detail: broken.detail },
     database: store.state(),
+    deadLetters: takesDeadLetters(),
     // Whoever has paused it must still reach it.
     consumer: isPaused ? { ok: true, detail: 'paused by an operator' } : consumer.state(),
     ...(stopping.signal.aborted ? { service: { ok: false, detail: 'stopping' } } : {}),
@@ -127,6 +155,8 @@ const readiness = (): Readiness => {
   };
 };
 
+const letters = createDeadLetters({ broker });
+const redrives = createMongoRedrives({ link });
 const door = createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) });
 const app = createPaymentApp({
   log,
@@ -136,6 +166,9 @@ const app = createPaymentApp({
   door,
   replay,
   brokerPaces,
+  letters,
+  redriver: createRedriver({ letters, store, redrives, log, now }),
+  redrives,
   now,
 });
 const listening = listen(app, { port: config.PORT, host: config.HOST });

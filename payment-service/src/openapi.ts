@@ -1,6 +1,8 @@
 import { healthPaths, problemResponses } from '@paystream/runtime';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
+import { deadLetterPaths } from './dead-letter-openapi.ts';
+import { json, operators, viewers } from './openapi-parts.ts';
 import { replayChangeSchema, replaySchema } from './replay-schemas.ts';
 import {
   listQuerySchema,
@@ -8,11 +10,6 @@ import {
   transactionQuerySchema,
   transactionSchema,
 } from './schemas.ts';
-
-const operators = [{ operatorToken: [] }];
-// A service that only its own machine can reach shows everything to whoever asks.
-const viewers = [...operators, {}];
-const json = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });
 
 /** The API of this service, from the schemas that validate. */
 export const openapi: object = createDocument({
@@ -110,6 +107,7 @@ export const openapi: object = createDocument({
         },
       },
     },
+    ...deadLetterPaths,
     ...healthPaths,
   },
 });

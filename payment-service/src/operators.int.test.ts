@@ -11,7 +11,14 @@ const tokensFile = join(folder.path, 'tokens');
 const entryOf = (name: string, role: string) =>
   `${name}:${role}:${createHash('sha256').update(`${name}-token`).digest('hex')}`;
 const bearer = (name: string) => ({ authorization: `Bearer ${name}-token` });
-const reads = ['/transactions', '/transactions/stripe:pi_1', '/replay'];
+const reads = [
+  '/transactions',
+  '/transactions/stripe:pi_1',
+  '/replay',
+  '/dead-letters',
+  '/dead-letters/1',
+  '/redrives',
+];
 
 beforeAll(async () => {
   system = await startSystem();

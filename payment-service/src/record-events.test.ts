@@ -173,7 +173,7 @@ describe('a database that fails', () => {
 
     expect(outcomes).toEqual([
       { kind: 'applied' },
-      { kind: 'retry', detail: 'cannot be encoded' },
+      { kind: 'retry', detail: 'cannot be encoded', error: expect.any(RangeError) },
       { kind: 'applied' },
     ]);
   });

@@ -8,7 +8,13 @@ import {
 } from './domain/record.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 
-export type RecordOutcome = RecordDecision | { kind: 'retry'; detail: string };
+export type RecordOutcome = RecordDecision | Retry;
+/** With the error where it is none that anybody expects: a bug of ours most likely. */
+interface Retry {
+  kind: 'retry';
+  detail: string;
+  error?: unknown;
+}
 
 // Two instances that write one transaction at the same time settle it in two rounds; five means that something is wrong.
 const roundsMax = 5;
@@ -27,7 +33,7 @@ export async function recordEvents(
   } catch (error) {
     if (error instanceof StoreUnavailable) throw error;
     const groups = [...groupByTransaction(events).values()];
-    if (groups.length <= 1) return events.map(() => ({ kind: 'retry', detail: describeError(error) }));
+    if (groups.length <= 1) return events.map(() => ({ kind: 'retry', detail: describeError(error), error }));
     // One transaction that the database chokes on must not hold up the others.
     const outcomes = new Map<IncomingEvent, RecordOutcome>();
     for (const group of groups) {

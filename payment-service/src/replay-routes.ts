@@ -1,6 +1,5 @@
 import {
   addToLine,
-  checkJsonType,
   type Door,
   onlyMethods,
   operatorOf,
@@ -8,8 +7,9 @@ import {
   parseInput,
   writeDuration,
 } from '@paystream/runtime';
-import express, { type Express } from 'express';
+import type { Express } from 'express';
 import type { z } from 'zod';
+import { jsonBody } from './json-body.ts';
 import { replayChangeSchema, type replaySchema } from './replay-schemas.ts';
 import type { ReplaySetting } from './replay-store.ts';
 import { lagMs, type Replay, type ReplayState } from './replay-types.ts';
@@ -23,18 +23,14 @@ export interface ReplayRoutesOptions {
   now: () => Date;
 }
 
-// The longest reason, every character of it escaped, is 3,000 bytes.
-const bodyBytesMax = 4_096;
-
 /** `GET /replay` and `PUT /replay`. */
 export function mountReplay(app: Express, options: ReplayRoutesOptions): void {
   const { replay, door, brokerPaces, now } = options;
-  const readBody = express.json({ limit: bodyBytesMax, strict: false });
 
   app.get('/replay', door.needs('viewer'), (_req, res) => {
     res.set('cache-control', 'no-store').json(replayBody(options));
   });
-  app.put('/replay', door.needs('operator'), needJson, readBody, async (req, res) => {
+  app.put('/replay', door.needs('operator'), ...jsonBody(), async (req, res) => {
     const { reason, ...asked } = parseInput(replayChangeSchema, req.body);
     if (brokerPaces) {
       throw new Problem(
@@ -51,11 +47,6 @@ export function mountReplay(app: Express, options: ReplayRoutesOptions): void {
   });
   app.all('/replay', onlyMethods('GET', 'HEAD', 'PUT'));
 }
-
-const needJson: express.RequestHandler = (req, _res, next) => {
-  checkJsonType(req);
-  next();
-};
 
 /** What is asked for, and as it was what is not. */
 function changed(

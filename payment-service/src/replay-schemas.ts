@@ -2,6 +2,7 @@ import { outageBudgetMs } from '@paystream/nats';
 import { durationMs } from '@paystream/runtime';
 import { z } from 'zod';
 import { pausables, replayModes } from './replay-store.ts';
+import { reasonSchema } from './schemas.ts';
 
 /** The ends of what is sensible: a tenth of the pace, and a thousand times. */
 export const speedSchema = z
@@ -25,11 +26,7 @@ export const replayChangeSchema = z
         .enum(pausables, `must be one of ${pausables.join(', ')}`)
         .optional()
         .meta({ description: 'replay: live payments go on. all: nothing is applied; webhooks are taken.' }),
-      reason: z
-        .string({ error: ({ input }) => (input === undefined ? 'is needed' : 'must be a string') })
-        .trim()
-        .min(1, 'must not be empty')
-        .max(500, 'must have at most 500 characters'),
+      reason: reasonSchema,
     },
     'must be a JSON object',
   )

@@ -18,6 +18,8 @@ export interface ReplayOptions {
   /** What the broker says of the two work queues; both reject when it does not say. */
   read: { payment(): Promise<PaymentPosition>; backlog(): Promise<BacklogPosition> };
   store: ReplayStore;
+  /** As far as its connection knows. */
+  databaseUp: () => boolean;
   log: Log;
   /** From the configuration; what an operator has changed wins. */
   defaults: ReplaySetting;

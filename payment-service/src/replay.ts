@@ -14,7 +14,7 @@ const leaseMs = 3_000;
 const standBackMs = 2_000;
 // Cut off from the database for longer than this, it leaves what it holds to whoever may lead by now.
 const cutOffMs = 60_000;
-// The outage has been told by then; a setting that alone cannot be read has not.
+// An outage is told by the connection; a setting that alone cannot be read is not.
 const unfollowedMs = 10_000;
 const byOperator = 'paused by an operator';
 const brokerAway = 'the broker is away';
@@ -26,7 +26,8 @@ const empty: BacklogPosition = { messages: 0, oldestStoredAt: undefined, newestS
  * the others go on with live payments as soon as the backlog is out of their way.
  */
 export function createReplay(options: ReplayOptions): Replay {
-  const { broker, live, backlog, read, store, log, defaults, brokerPaces, owner, clock } = options;
+  const { broker, live, backlog, read, store, log, defaults, brokerPaces, owner, clock, databaseUp } =
+    options;
   const stopping = new AbortController();
   const progress = createProgress(options);
   let setting = defaults;
@@ -98,7 +99,7 @@ export function createReplay(options: ReplayOptions): Replay {
     if (followed.ok) followed = { ok: false, sinceMs: clock(), told: false };
     if (!leads) candidateFromMs = clock() + standBackMs;
     const forMs = clock() - followed.sinceMs;
-    if (forMs > unfollowedMs && !followed.told) {
+    if (forMs > unfollowedMs && !followed.told && databaseUp()) {
       followed.told = true;
       log.warn({ cause: describeError(error.cause) }, 'replay.setting-unknown');
     }

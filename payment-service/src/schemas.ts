@@ -36,7 +36,7 @@ interface Count {
 }
 
 /** A whole number in a query: text on its way, an integer to whoever reads the document. */
-const count = ({ description, min, max, fallback, example }: Count) =>
+export const count = ({ description, min, max, fallback, example }: Count) =>
   z
     .string()
     .regex(/^\d{1,3}$/, `must be a whole number from ${min} to ${max}`)
@@ -59,7 +59,14 @@ export const transactionQuerySchema = z.strictObject({
   }),
 });
 
-const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-01-31T12:00:00Z' });
+/** Why an operator does something. */
+export const reasonSchema = z
+  .string({ error: ({ input }) => (input === undefined ? 'is needed' : 'must be a string') })
+  .trim()
+  .min(1, 'must not be empty')
+  .max(500, 'must have at most 500 characters');
+
+export const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-01-31T12:00:00Z' });
 
 export const listQuerySchema = z.strictObject({
   status: z

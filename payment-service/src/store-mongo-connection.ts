@@ -35,6 +35,8 @@ export interface MongoLink {
   /** Rejects while nothing can be written. */
   requirePrimary(): Promise<void>;
   state(): PartState;
+  /** Calls back whenever the connection finds that nothing can be written any more. */
+  onAway(listener: () => void): void;
   close(): Promise<void>;
 }
 
@@ -50,15 +52,20 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
   let closing = false;
   let state: PartState = { ok: false, detail: 'not connected yet' };
   let saidAt = Number.NEGATIVE_INFINITY;
+  const awayListeners: (() => void)[] = [];
 
   const change = (next: PartState) => {
     if (closing) return;
     const otherReason = next.detail !== state.detail && performance.now() - saidAt > sayAgainAfterMs;
+    const isLoss = state.ok && !next.ok;
     const isNews = next.ok !== state.ok || otherReason;
     state = next;
-    if (!isNews) return;
-    saidAt = performance.now();
-    log[next.ok ? 'info' : 'warn']({ detail: next.detail }, next.ok ? 'database.connected' : 'database.away');
+    if (isNews) {
+      saidAt = performance.now();
+      const level = next.ok ? 'info' : 'warn';
+      log[level]({ detail: next.detail }, next.ok ? 'database.connected' : 'database.away');
+    }
+    if (isLoss) for (const listener of awayListeners) listener();
   };
   // A second openUri would make a second client beside the first.
   const openOnce = async () => {
@@ -87,6 +94,7 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
     },
     requirePrimary: () => requirePrimary(connection),
     state: () => state,
+    onAway: (listener) => void awayListeners.push(listener),
     close: async () => {
       closing = true;
       await connection.close();

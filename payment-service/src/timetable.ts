@@ -24,8 +24,8 @@ export interface Timetable {
   add(deliveries: readonly Delivery[], nowMs: number): void;
   /** Takes out what is due, or undefined when nothing is. */
   takeDue(nowMs: number): Due | undefined;
-  /** They could not be applied: the replay stands where it stood before them. */
-  putBack(due: Due): void;
+  /** These of them could not be applied: the replay stands where it stood before them. */
+  putBack(due: Due, deliveries: readonly Delivery[]): void;
   /** A new timetable for all of it, at this pace, from where the old one stood at `sinceMs`. */
   restart(times: { sinceMs: number; nowMs: number; pace: Pace }): void;
   /** Forgets all, and gives what it held, first in turn first. */
@@ -80,8 +80,9 @@ export function createTimetable(initialPace: Pace): Timetable {
       const deliveries = items.map(({ delivery }) => delivery);
       return { deliveries, dueAtMs: first.dueAtMs, before, isFirst: before === undefined, items };
     },
-    putBack: ({ items, before }) => {
-      held = [...items, ...held].sort(byDue);
+    putBack: ({ items, before }, deliveries) => {
+      const left = new Set(deliveries);
+      held = [...items.filter(({ delivery }) => left.has(delivery)), ...held].sort(byDue);
       const isBefore = before !== undefined && behind !== undefined && before.storedAtMs < behind.storedAtMs;
       if (before === undefined || isBefore) behind = before;
     },

@@ -1,5 +1,6 @@
 export * from './app.ts';
 export * from './config.ts';
+export * from './crash-point.ts';
 export * from './http-server.ts';
 export * from './input.ts';
 export * from './lifecycle.ts';

@@ -11,6 +11,7 @@ export const problems = {
   'not-found': { status: 404, title: 'There is nothing at this address' },
   'unknown-source': { status: 404, title: 'No such source is configured' },
   'unknown-transaction': { status: 404, title: 'No such transaction' },
+  'unknown-dead-letter': { status: 404, title: 'No such dead letter' },
   'method-not-allowed': { status: 405, title: 'This address does not take that method' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
   'body-too-large': { status: 413, title: 'The body is too large' },
@@ -19,6 +20,7 @@ export const problems = {
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   'internal-error': { status: 500, title: 'Something went wrong here' },
   'broker-unavailable': { status: 503, title: 'The event cannot be stored now' },
+  'dead-letters-unavailable': { status: 503, title: 'The dead letters cannot be asked for now' },
   'database-unavailable': { status: 503, title: 'The database cannot be asked now' },
 } as const;
 

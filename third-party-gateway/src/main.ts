@@ -1,6 +1,7 @@
 import { connectBroker, createPublisher, durabilityOf, watchBroker } from '@paystream/nats';
 import {
   configOrExit,
+  createCrashPoint,
   createLog,
   listen,
   type PartState,
@@ -64,7 +65,7 @@ const app = createGateway({
   log,
   readiness,
   sources,
-  publisher: createPublisher({ broker }),
+  publisher: createPublisher({ broker, pass: createCrashPoint({ at: config.CRASH_AT, log }) }),
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
     broker.state().up && check.state().report === undefined

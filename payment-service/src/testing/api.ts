@@ -1,7 +1,10 @@
+import type { DeadLetters } from '@paystream/nats';
 import { createDoor, listen, type OperatorToken } from '@paystream/runtime';
 import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.ts';
 import { createPaymentApp } from '../app.ts';
 import { openapi } from '../openapi.ts';
+import { createRedriver, type Redriver } from '../redrive.ts';
+import type { RedriveStore } from '../redrive-store.ts';
 import type { ReplayChange } from '../replay-store.ts';
 import type { Replay, ReplayState } from '../replay-types.ts';
 import type { TransactionStore } from '../store.ts';
@@ -34,17 +37,41 @@ export interface ApiOptions {
   open?: boolean;
   replay?: Replay;
   brokerPaces?: boolean;
+  letters?: DeadLetters;
+  redrives?: RedriveStore;
+  redriver?: Redriver;
 }
+
+const noLetters: DeadLetters = {
+  find: async () => ({ letters: [], next: undefined }),
+  get: async () => undefined,
+  remove: async () => undefined,
+};
+const noRedrives: RedriveStore = {
+  begin: async () => '',
+  finish: async () => undefined,
+  latestOf: async () => new Map(),
+  list: async () => ({ items: [], next: undefined }),
+};
 
 export const openapiCheck = createOpenapiCheck(openapi);
 
 /** The HTTP side in this process, on a free port. */
 export async function startApi(
   store: TransactionStore,
-  { tokens = [], open = tokens.length === 0, replay = fakeReplay(), brokerPaces = false }: ApiOptions = {},
+  {
+    tokens = [],
+    open = tokens.length === 0,
+    replay = fakeReplay(),
+    brokerPaces = false,
+    letters = noLetters,
+    redrives = noRedrives,
+    redriver,
+  }: ApiOptions = {},
 ): Promise<TestApi> {
   const { log, lines } = collectLog();
   const stopping = new AbortController();
+  const now = () => new Date();
   const readiness = () => ({ ready: store.state().ok, parts: { database: store.state() } });
   const app = createPaymentApp({
     log,
@@ -54,7 +81,10 @@ export async function startApi(
     door: createDoor({ tokens, open }),
     replay,
     brokerPaces,
-    now: () => new Date(),
+    letters,
+    redrives,
+    redriver: redriver ?? createRedriver({ letters, store, redrives, log, now }),
+    now,
   });
   const server = await listen(app, { port: 0, host: '127.0.0.1' });
   const url = `http://127.0.0.1:${server.port}`;
@@ -89,10 +119,20 @@ export async function startApi(
   };
 }
 
+const plainPaths = new Set([
+  '/transactions',
+  '/replay',
+  '/dead-letters',
+  '/dead-letters/redrive',
+  '/redrives',
+]);
+
 function templateOf(path: string): string | undefined {
   const [address = ''] = path.split('?');
   if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
-  return address === '/transactions' || address === '/replay' ? address : undefined;
+  if (/^\/dead-letters\/[^/]+\/redrive$/.test(address)) return '/dead-letters/{sequence}/redrive';
+  if (/^\/dead-letters\/(?!redrive$)[^/]+$/.test(address)) return '/dead-letters/{sequence}';
+  return plainPaths.has(address) ? address : undefined;
 }
 
 /** Nothing to replay unless told otherwise; a change is kept. */

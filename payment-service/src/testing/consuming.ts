@@ -8,6 +8,7 @@ import {
   identify,
   type PaymentEvent,
   provision,
+  type SubscriptionOptions,
   subjectOf,
   type UnidentifiedEvent,
 } from '@paystream/nats';
@@ -15,7 +16,9 @@ import { throwAwayFolder } from '../../../test/harness.ts';
 import { createApply } from '../apply.ts';
 import { type Consumer, createConsumer } from '../consumer.ts';
 import type { TransactionStore } from '../store.ts';
+import type { SuspectStore } from '../suspects.ts';
 import { collectLog } from './fixture.ts';
+import { createMemorySuspects } from './memory-suspects.ts';
 
 export interface TestBroker {
   server: NatsServer;
@@ -78,7 +81,18 @@ export interface TestConsumer {
 /** A consumer in this process, as `main.ts` puts it together. */
 export function startConsumer(
   broker: TestBroker,
-  { store, running = true }: { store: TransactionStore; running?: boolean },
+  {
+    store,
+    suspects = createMemorySuspects(),
+    retryDelay,
+    running = true,
+  }: {
+    store: TransactionStore;
+    suspects?: SuspectStore;
+    /** In the place of seconds. */
+    retryDelay?: SubscriptionOptions['retryDelay'];
+    running?: boolean;
+  },
 ): TestConsumer {
   const { log, lines, said } = collectLog();
   const calls = { readRecords: 0, writeChanges: 0 };
@@ -93,10 +107,14 @@ export function startConsumer(
       return store.writeChanges(...args);
     },
   };
-  const subscription = createSubscription({ broker: broker.connection, log });
+  const subscription = createSubscription({
+    broker: broker.connection,
+    log,
+    ...(retryDelay === undefined ? {} : { retryDelay }),
+  });
   const consumer = createConsumer({
     subscription,
-    apply: createApply({ store: counted, log, now: () => new Date() }),
+    apply: createApply({ store: counted, suspects, log, now: () => new Date() }).apply,
     store: counted,
     log,
   });
