@@ -1,4 +1,4 @@
-export type { Exit, Running } from './child.ts';
+export { type Exit, type Running, startChild } from './child.ts';
 export { type Mongod, type MongodOptions, startMongod } from './mongod.ts';
 export { type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.ts';
 export { atOffsets } from './paced.ts';
