@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { type Arguments, help, parseArguments } from './arguments.ts';
+import { runMutations } from './mutate.ts';
 import { isGood, reportText } from './report.ts';
 import { runChaos } from './run.ts';
 
@@ -17,6 +18,9 @@ async function main(): Promise<number> {
   setMaxListeners(0, stopping.signal);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
   try {
+    if (parsed.arguments.mutations) {
+      return (await runMutations(parsed.arguments.seed, console.log, stopping.signal)) ? 0 : 1;
+    }
     return await run(parsed.arguments, stopping.signal);
   } catch (error) {
     console.error(stopping.signal.aborted ? 'stopped' : error);
