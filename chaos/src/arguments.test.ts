@@ -13,6 +13,7 @@ describe('npm run chaos', () => {
         minutes: 5,
         faults: faults.map(({ name }) => name),
         perSecond: 12,
+        report: 'chaos-report.json',
         mutations: false,
       },
     });
@@ -28,6 +29,7 @@ describe('npm run chaos', () => {
         minutes: 0.5,
         faults: ['stop-gateway', 'stop-payments', 'lost-consumer-ack'],
         perSecond: 20,
+        report: 'chaos-report.json',
         mutations: false,
       },
     });

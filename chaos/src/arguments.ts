@@ -7,6 +7,8 @@ export interface Arguments {
   /** Names of faults. */
   faults: readonly string[];
   perSecond: number;
+  /** Where everything is written. */
+  report: string;
   mutations: boolean;
 }
 
@@ -22,6 +24,7 @@ const optionTypes = {
   minutes: { type: 'string' },
   faults: { type: 'string' },
   rate: { type: 'string' },
+  report: { type: 'string' },
   mutations: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -40,7 +43,8 @@ export function parseArguments(args: readonly string[], randomSeed: () => number
     const chosen = choose(values.faults);
     if (typeof chosen === 'string') return wrong(`there is no fault ${chosen}`);
     const mutations = values.mutations ?? false;
-    return { kind: 'run', arguments: { seed, minutes, faults: chosen, perSecond, mutations } };
+    const report = values.report ?? 'chaos-report.json';
+    return { kind: 'run', arguments: { seed, minutes, faults: chosen, perSecond, report, mutations } };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
   }
@@ -84,11 +88,11 @@ Webhooks of known content are sent while faults are injected; then everything th
   --minutes <number>  how long faults are injected, 5 if left out; each fault gets a turn, however short that is
   --faults <a,b>      only these; a beginning such as kill or black-hole stands for all that begin so
   --rate <number>     transactions begun in a second, 12 if left out; each is four webhooks or so
+  --report <file>     where everything is written, chaos-report.json if left out
   --mutations         takes safeguards out of a copy of the sources, one at a time: each run must find a violation
   --help              this text
 
 ${list}
 
-The table comes on the terminal, everything in chaos-report.json. Exit code 1: a promise was broken, or a fault left no
-trace.`;
+The table comes on the terminal, everything in the report. Exit code 1: a promise was broken, or a fault left no trace.`;
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { during, type Fault, type Injected, type Scene } from './fault.ts';
-import { gatewayNames, type MemberName } from './system.ts';
+import { gatewayNames } from './system.ts';
 
 /** Faults of what is stored, said or believed. */
 export const dataFaults: readonly Fault[] = [
@@ -89,7 +89,8 @@ const shiftMs = 3_600_000;
 const otherHourMs = shiftMs / 2;
 
 async function shiftClock(target: string, scene: Scene): Promise<Injected> {
-  const member = scene.system.members[target as MemberName];
+  const name = gatewayNames.find((gateway) => gateway === target) ?? gatewayNames[0];
+  const member = scene.system.members[name];
   const preload = fileURLToPath(new URL('./shifted-clock.js', import.meta.url));
   const sign = scene.random.chance(0.5) ? 1 : -1;
   const env = { NODE_OPTIONS: `--import=${preload}`, CHAOS_CLOCK_SHIFT_MS: String(sign * shiftMs) };

@@ -2,84 +2,93 @@ import { during, type Fault, type Injected, type Scene, unansweredFromNow } from
 import type { History } from './history.ts';
 import { gatewayNames, type LinkName, linkNames, paymentsNames } from './system.ts';
 
+const groups = [
+  { group: 'sender', pattern: /^sender-/ },
+  { group: 'gateway-broker', pattern: /^gateway-.*-broker$/ },
+  { group: 'payments-broker', pattern: /^payments-.*-broker$/ },
+  { group: 'payments-database', pattern: /-database$/ },
+];
+
 /** Faults of the ways between the processes. */
 export const linkFaults: readonly Fault[] = [
-  ...linkGroups().flatMap(({ group, targets }): Fault[] => [
-    {
-      name: `cut-${group}`,
-      what: 'connections broken, none taken for up to 4 s',
-      targets,
-      trace: 'connections',
-      inject: (target, scene) => cut(target as LinkName, scene),
-    },
-    {
-      name: `black-hole-${group}`,
-      what: 'nothing passes for up to 9 s; then it comes late, or never',
-      targets,
-      trace: 'bytes held',
-      inject: (target, scene) => blackHole(target as LinkName, scene),
-    },
-    {
-      name: `slices-${group}`,
-      what: 'one byte at a time for 3 s',
-      targets,
-      trace: 'bytes',
-      inject: (target, scene) => spoil(target as LinkName, 'slices', 3_000, scene),
-    },
-    {
-      name: `latency-${group}`,
-      what: '300 ms more each way for 4 s',
-      targets,
-      trace: 'bytes',
-      inject: (target, scene) => spoil(target as LinkName, 'latency', 4_000, scene),
-    },
-  ]),
+  ...groups.flatMap(({ group, pattern }): Fault[] => {
+    const targets = linkNames.filter((name) => pattern.test(name));
+    return [
+      {
+        name: `cut-${group}`,
+        what: 'connections broken, none taken for up to 4 s',
+        targets,
+        trace: 'connections broken',
+        inject: forLink(cut),
+      },
+      {
+        name: `black-hole-${group}`,
+        what: 'nothing passes for up to 9 s; then it comes late, or never',
+        targets,
+        trace: 'bytes held',
+        inject: forLink(blackHole),
+      },
+      {
+        name: `slices-${group}`,
+        what: 'one byte at a time for 3 s',
+        targets,
+        trace: 'bytes',
+        inject: forLink((target, scene) => spoil(target, scene, 'slices', 3_000)),
+      },
+      {
+        name: `latency-${group}`,
+        what: '300 ms more each way for 4 s',
+        targets,
+        trace: 'bytes',
+        inject: forLink((target, scene) => spoil(target, scene, 'latency', 4_000)),
+      },
+    ];
+  }),
   {
     name: 'lost-publish-ack',
     what: "the broker's words to a gateway are swallowed, then the connection breaks",
     targets: gatewayNames.map((name) => `${name}-broker`),
-    trace: 'stored, and its sender never told so but as a duplicate',
-    inject: (target, scene) => lose(target as LinkName, 'swallow-to-client', scene),
+    trace: 'stored, and told only as duplicates',
+    inject: forLink((target, scene) => lose(target, scene, 'swallow-to-client')),
   },
   {
     name: 'lost-consumer-ack',
     what: 'acknowledgements of a payment-service are swallowed, then the connection breaks',
     targets: paymentsNames.map((name) => `${name}-broker`),
     trace: 'handed out again and recognised',
-    inject: (target, scene) => lose(target as LinkName, 'swallow-to-server', scene),
+    inject: forLink((target, scene) => lose(target, scene, 'swallow-to-server')),
   },
 ];
 
-function linkGroups() {
-  const links = (pattern: RegExp) => linkNames.filter((name) => pattern.test(name));
-  return [
-    { group: 'sender', targets: links(/^sender-/) },
-    { group: 'gateway-broker', targets: links(/^gateway-.*-broker$/) },
-    { group: 'payments-broker', targets: links(/^payments-.*-broker$/) },
-    { group: 'payments-database', targets: links(/-database$/) },
-  ];
+function forLink(inject: (target: LinkName, scene: Scene) => Promise<Injected>): Fault['inject'] {
+  return (name, scene) => {
+    const target = linkNames.find((link) => link === name);
+    if (target === undefined) throw new RangeError(`there is no link ${name}`);
+    return inject(target, scene);
+  };
 }
 
-/** Who is unreachable, or cannot reach the broker, while nothing passes on this link. */
+/** Who cannot be reached, or cannot reach the broker, while nothing passes on this link. */
 function markDead(link: LinkName, scene: Scene): () => void {
-  const gateway = gatewayNames.find((name) => link.includes(name));
-  if (gateway === undefined) return () => undefined;
-  return scene.mark(link.startsWith('sender-') ? 'gateway-away' : 'broker-away', [gateway]);
+  const gateway = gatewayNames.filter((name) => link.includes(name));
+  return scene.mark(link.startsWith('sender-') ? 'gateway-away' : 'broker-away', gateway);
 }
 
 async function cut(target: LinkName, scene: Scene): Promise<Injected> {
   const link = scene.system.links[target];
   const before = link.spoilt();
-  const unanswered = unansweredFromNow(scene, target.startsWith('sender-') ? gatewayNames : []);
-  // A request that is under way when the sender's own line breaks is not the gateway's fault.
-  const endSender = target.startsWith('sender-') ? markDead(target, scene) : () => undefined;
+  const isSender = target.startsWith('sender-');
+  const unanswered = unansweredFromNow(scene, isSender ? gatewayNames : []);
+  // A request that was under way when the sender's own line broke is not the gateway's fault; but what was under way
+  // to the broker may have been acknowledged before.
+  const endAway = isSender ? markDead(target, scene) : () => undefined;
   await link.cut();
-  const end = target.startsWith('sender-') ? endSender : markDead(target, scene);
+  const endDead = isSender ? () => undefined : markDead(target, scene);
   await during(scene, scene.random.int(500, 4_000), () => {
-    if (!target.startsWith('sender-')) end();
+    endDead();
     return link.restore();
   });
-  endSender();
+  endAway();
   return { when: 'healed', count: () => link.spoilt() - before + unanswered() };
 }
 
@@ -87,10 +96,10 @@ async function blackHole(target: LinkName, scene: Scene): Promise<Injected> {
   const link = scene.system.links[target];
   const before = link.spoilt();
   link.set('black-hole');
-  const end = markDead(target, scene);
+  const endDead = markDead(target, scene);
   const isLost = scene.random.chance(0.5);
   await during(scene, scene.random.int(2_000, 9_000), async () => {
-    end();
+    endDead();
     if (isLost) await link.cut();
     link.set('fair');
     if (isLost) await link.restore();
@@ -100,9 +109,9 @@ async function blackHole(target: LinkName, scene: Scene): Promise<Injected> {
 
 async function spoil(
   target: LinkName,
+  scene: Scene,
   weather: 'slices' | 'latency',
   ms: number,
-  scene: Scene,
 ): Promise<Injected> {
   const link = scene.system.links[target];
   const before = link.spoilt();
@@ -113,31 +122,41 @@ async function spoil(
 
 async function lose(
   target: LinkName,
-  weather: 'swallow-to-server' | 'swallow-to-client',
   scene: Scene,
+  weather: 'swallow-to-server' | 'swallow-to-client',
 ): Promise<Injected> {
   const { system, observer, random } = scene;
   const link = system.links[target];
-  const recognisedBefore = observer.count('recognised');
+  const before = observer.count('recognised');
+  const fromMs = performance.now();
   link.set(weather);
-  const end = markDead(target, scene);
+  const endDead = weather === 'swallow-to-client' ? markDead(target, scene) : () => undefined;
   await during(scene, random.int(300, 900), async () => {
     // The stream of bytes has a hole now: it must not go on behind it.
     await link.cut();
     link.set('fair');
-    end();
+    endDead();
     await link.restore();
   });
+  const toMs = performance.now();
   return weather === 'swallow-to-client'
-    ? { when: 'end', count: storedUnheard }
-    : { when: 'end', count: () => observer.count('recognised') - recognisedBefore };
+    ? { when: 'end', count: (history) => storedUnheard(history, fromMs, toMs) }
+    : { when: 'end', count: () => observer.count('recognised') - before };
 }
 
-/** Webhooks whose first 200 says "duplicate": it was stored by a request that was not answered so. */
-function storedUnheard({ attempts }: History): number {
-  const first = new Map<string, boolean>();
-  for (const { label, answer } of attempts) {
-    if (answer.kind === 'stored') first.set(label, (first.get(label) ?? true) && answer.duplicate);
-  }
-  return [...first.values()].filter((duplicateOnly) => duplicateOnly).length;
+/** Webhooks that were under way in that time without a 200, and whose every 200 says "duplicate": that one had stored them. */
+function storedUnheard({ attempts }: History, fromMs: number, toMs: number): number {
+  const unheard = new Set(
+    attempts
+      .filter(
+        ({ answer, sentAtMs, endedAtMs }) =>
+          answer.kind !== 'stored' && endedAtMs >= fromMs && sentAtMs <= toMs,
+      )
+      .map(({ label }) => label),
+  );
+  const told = new Set(
+    attempts.filter(({ answer }) => answer.kind === 'stored' && !answer.duplicate).map(({ label }) => label),
+  );
+  const known = new Set(attempts.filter(({ answer }) => answer.kind === 'stored').map(({ label }) => label));
+  return [...unheard].filter((label) => known.has(label) && !told.has(label)).length;
 }

@@ -5,8 +5,6 @@ import { runMutations } from './mutate.ts';
 import { isGood, reportText } from './report.ts';
 import { runChaos } from './run.ts';
 
-const report = 'chaos-report.json';
-
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -31,7 +29,7 @@ async function main(): Promise<number> {
 async function run(asked: Arguments, signal: AbortSignal): Promise<number> {
   console.log(`seed ${asked.seed}, ${asked.minutes} minutes, faults: ${asked.faults.join(', ')}`);
   const result = await runChaos({ ...asked, say: console.log, signal });
-  writeFileSync(report, `${JSON.stringify(result, undefined, 1)}\n`);
+  writeFileSync(asked.report, `${JSON.stringify(result, undefined, 1)}\n`);
   console.log(`\n${reportText(result)}`);
   return isGood(result) ? 0 : 1;
 }

@@ -31,7 +31,7 @@ const deadLetters = 'payment-dead-letters';
 
 export async function createOnlooker(system: { natsUri: string; mongoUri: string }): Promise<Onlooker> {
   const nats = await connect({
-    servers: system.natsUri,
+    servers: system.natsUri.split(','),
     name: 'chaos',
     maxReconnectAttempts: -1,
     reconnectTimeWait: 100,

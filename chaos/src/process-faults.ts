@@ -1,85 +1,119 @@
 import { during, type Fault, type Injected, type Scene, unansweredFromNow } from './fault.ts';
-import { gatewayNames, type LinkName, type MemberName, paymentsNames } from './system.ts';
+import type { Trace } from './observer.ts';
+import { gatewayNames, type MemberName, paymentsNames } from './system.ts';
 
 const pauseMs = 10_000;
 const awayMs = { from: 200, to: 2_500 };
 
+/** What shows that a process was away: in words, and how it is counted from now on. */
+interface Shown {
+  trace: string;
+  fromNow: (target: MemberName, scene: Scene) => Injected;
+}
+
+const unanswered: Shown = {
+  trace: 'requests without 200',
+  fromNow: (target, scene) => {
+    const gateways = target === 'broker' ? gatewayNames : [target];
+    return { when: 'healed', count: unansweredFromNow(scene, gateways) };
+  },
+};
+
+/** Counted until the end of the run: what a dead process held comes again only after the ack wait. */
+const inLogs = (trace: string, ...traces: readonly Trace[]): Shown => ({
+  trace,
+  fromNow: (_target, { observer }) => {
+    const seen = () => traces.reduce((sum, one) => sum + observer.count(one), 0);
+    const before = seen();
+    return { when: 'end', count: () => seen() - before };
+  },
+});
+
+const databaseMissed = inLogs('seen away, given back, late', 'database-away', 'given-back', 'late');
+
+interface Group {
+  group: string;
+  targets: readonly MemberName[];
+  killed: Shown;
+  paused: Shown;
+}
+
+const groups: readonly Group[] = [
+  { group: 'gateway', targets: gatewayNames, killed: unanswered, paused: unanswered },
+  {
+    group: 'payments',
+    targets: paymentsNames,
+    killed: inLogs('redeliveries', 'redelivered'),
+    paused: inLogs('late events', 'late'),
+  },
+  { group: 'broker', targets: ['broker'], killed: unanswered, paused: unanswered },
+  { group: 'database', targets: ['database'], killed: databaseMissed, paused: databaseMissed },
+];
+
 /** Faults of whole processes: killed, standing still, asked to end. */
-export const processFaults: readonly Fault[] = [
-  ...groups().flatMap(({ group, targets, killTrace, pauseTrace }): Fault[] => [
+export const processFaults: readonly Fault[] = groups.flatMap(({ group, targets, killed, paused }) => {
+  const forProcess = (inject: (target: MemberName, scene: Scene) => Promise<Injected>): Fault['inject'] => {
+    const byName = new Map<string, MemberName>(targets.map((target) => [target, target]));
+    return (name, scene) => {
+      const target = byName.get(name);
+      if (target === undefined) throw new RangeError(`there is no process ${name}`);
+      return inject(target, scene);
+    };
+  };
+  const all: Fault[] = [
     {
       name: `kill-${group}`,
       what: `kill -9, and a new start up to ${awayMs.to / 1_000} s later`,
       targets,
-      trace: killTrace,
-      inject: (target, scene) => kill(target as MemberName, scene),
+      trace: killed.trace,
+      inject: forProcess((target, scene) => kill(target, scene, killed)),
     },
     {
       name: `pause-${group}`,
       what: `SIGSTOP for ${pauseMs / 1_000} s`,
       targets,
-      trace: pauseTrace,
-      inject: (target, scene) => pause(target as MemberName, scene),
-    },
-  ]),
-  {
-    name: 'stop-gateway',
-    what: 'SIGTERM under load, and a new start',
-    targets: gatewayNames,
-    trace: 'clean ends',
-    inject: (target, scene) => stop(target as MemberName, scene),
-  },
-  {
-    name: 'stop-payments',
-    what: 'SIGTERM under load, and a new start',
-    targets: paymentsNames,
-    trace: 'clean ends',
-    inject: (target, scene) => stop(target as MemberName, scene),
-  },
-];
-
-function groups() {
-  const unanswered = 'requests without 200';
-  return [
-    { group: 'gateway', targets: gatewayNames, killTrace: unanswered, pauseTrace: unanswered },
-    { group: 'payments', targets: paymentsNames, killTrace: 'redeliveries', pauseTrace: 'late events' },
-    { group: 'broker', targets: ['broker'], killTrace: unanswered, pauseTrace: unanswered },
-    {
-      group: 'database',
-      targets: ['database'],
-      killTrace: 'database seen away, late events',
-      pauseTrace: 'database seen away, late events',
+      trace: paused.trace,
+      inject: forProcess((target, scene) => pause(target, scene, paused)),
     },
   ];
-}
-
-async function kill(target: MemberName, scene: Scene): Promise<Injected> {
-  const { system, random } = scene;
-  const injected = tracesFromNow(target, scene, 'kill');
-  if (isPayments(target)) {
-    // A slow database first, so that it dies with work in hand: before the read, the write, or the acknowledgement.
-    const link = system.links[`${target}-database` as LinkName];
-    link.set('latency');
-    await during(scene, random.int(400, 1_500), () => system.members[target].kill());
-    link.set('fair');
+  const isService = group === 'gateway' || group === 'payments';
+  if (isService) {
+    all.push({
+      name: `stop-${group}`,
+      what: 'SIGTERM under load, and a new start',
+      targets,
+      trace: 'clean ends',
+      inject: forProcess(stop),
+    });
   }
-  const ends = [scene.mark('gateway-away', isGateway(target) ? [target] : [])];
-  await system.members[target].kill();
-  if (target === 'broker') ends.push(scene.mark('broker-away', gatewayNames));
-  const endBroker = ends.at(-1);
+  return all;
+});
+
+async function kill(target: MemberName, scene: Scene, shown: Shown): Promise<Injected> {
+  const { system, random } = scene;
+  const member = system.members[target];
+  const injected = shown.fromNow(target, scene);
+  const database =
+    target === 'payments-1' || target === 'payments-2' ? system.links[`${target}-database`] : undefined;
+  // A slow database first, so that it dies with work in hand: before the read, the write, or the acknowledgement.
+  database?.set('latency');
+  if (database !== undefined) await during(scene, random.int(400, 1_500), () => database.set('fair'));
+  const endAway = scene.mark('gateway-away', gatewayIn(target));
+  await member.kill();
+  const endBroker = scene.mark('broker-away', target === 'broker' ? gatewayNames : []);
   await during(scene, random.int(awayMs.from, awayMs.to), async () => {
-    // Before it is back, not when its start is over.
-    if (target === 'broker') endBroker?.();
-    await system.members[target].start();
+    // It can be back long before its start is over.
+    endBroker();
+    await member.start();
   });
-  ends[0]?.();
+  endAway();
   return injected;
 }
 
-async function pause(target: MemberName, scene: Scene): Promise<Injected> {
+async function pause(target: MemberName, scene: Scene, shown: Shown): Promise<Injected> {
   const member = scene.system.members[target];
-  const injected = tracesFromNow(target, scene, 'pause');
-  const endAway = scene.mark('gateway-away', isGateway(target) ? [target] : []);
+  const injected = shown.fromNow(target, scene);
+  const endAway = scene.mark('gateway-away', gatewayIn(target));
   member.pause();
   const endBroker = scene.mark('broker-away', target === 'broker' ? gatewayNames : []);
   await during(scene, pauseMs, () => {
@@ -92,8 +126,7 @@ async function pause(target: MemberName, scene: Scene): Promise<Injected> {
 
 async function stop(target: MemberName, scene: Scene): Promise<Injected> {
   const member = scene.system.members[target];
-  const gateways = isGateway(target) ? [target] : [];
-  const end = scene.mark('gateway-stopping', gateways);
+  const end = scene.mark('gateway-stopping', gatewayIn(target));
   const how = await member.stop();
   scene.stopped(how);
   await during(scene, scene.random.int(awayMs.from, awayMs.to), () => member.start());
@@ -101,20 +134,4 @@ async function stop(target: MemberName, scene: Scene): Promise<Injected> {
   return { when: 'healed', count: () => (how.code === 0 ? 1 : 0) };
 }
 
-/** What shows that this process was away from now on. */
-function tracesFromNow(target: MemberName, scene: Scene, how: 'kill' | 'pause'): Injected {
-  const isKill = how === 'kill';
-  const { observer } = scene;
-  if (isGateway(target)) return { when: 'healed', count: unansweredFromNow(scene, [target]) };
-  if (target === 'broker') return { when: 'healed', count: unansweredFromNow(scene, gatewayNames) };
-  const seen = () => {
-    if (isPayments(target))
-      return observer.count(isKill ? 'redelivered' : 'late', isKill ? undefined : target);
-    return observer.count('database-away') + observer.count('given-back') + observer.count('late');
-  };
-  const before = seen();
-  return { when: 'end', count: () => seen() - before };
-}
-
-const isGateway = (name: MemberName) => gatewayNames.some((gateway) => gateway === name);
-const isPayments = (name: MemberName) => paymentsNames.some((payments) => payments === name);
+const gatewayIn = (target: MemberName) => gatewayNames.filter((name) => name === target);

@@ -50,7 +50,7 @@ function violationText({ violations }: Result): string {
     .slice(0, shownMax)
     .map(({ kind, what }) => `  BROKEN ${kind} (${invariants[kind]}): ${what}`);
   const more = violations.length - shown.length;
-  return [...shown, ...(more > 0 ? [`  and ${more} more, all in chaos-report.json`] : [])].join('\n');
+  return [...shown, ...(more > 0 ? [`  and ${more} more, all in the report`] : [])].join('\n');
 }
 
 function verdict({ seed, traces }: Result, violations: number): string {

@@ -29,7 +29,7 @@ export interface Result {
   violations: Violation[];
 }
 
-export interface RunOptions extends Omit<Arguments, 'mutations'> {
+export interface RunOptions extends Omit<Arguments, 'mutations' | 'report'> {
   say: (line: string) => void;
   signal: AbortSignal;
 }
