@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { help, parseArguments } from './arguments.ts';
 import { faults } from './faults.ts';
+import { mutations } from './mutations.ts';
 
 const parse = (...args: string[]) => parseArguments(args, () => 42);
 
@@ -14,7 +15,7 @@ describe('npm run chaos', () => {
         faults: faults.map(({ name }) => name),
         perSecond: 12,
         report: 'chaos-report.json',
-        mutations: false,
+        mutations: [],
       },
     });
   });
@@ -30,7 +31,7 @@ describe('npm run chaos', () => {
         faults: ['stop-gateway', 'stop-payments', 'lost-consumer-ack'],
         perSecond: 20,
         report: 'chaos-report.json',
-        mutations: false,
+        mutations: [],
       },
     });
   });
@@ -45,8 +46,20 @@ describe('npm run chaos', () => {
     ['--faults', 'kil'],
     ['--faults', ''],
     ['--nothing', '1'],
+    ['--only', 'event-id'],
+    ['--mutations', '--only=nothing'],
   ])('refuses %s %j', (...args) => {
     expect(parse(...args)).toMatchObject({ kind: 'wrong', problem: expect.stringContaining('--help') });
+  });
+
+  test('takes all mutations, or those that are named', () => {
+    const chosen = (...args: string[]) => {
+      const parsed = parse('--mutations', ...args);
+      return parsed.kind === 'run' ? parsed.arguments.mutations : [];
+    };
+
+    expect(chosen()).toEqual(mutations.map(({ name }) => name));
+    expect(chosen('--only', 'event-id')).toEqual(['event-id']);
   });
 
   test('explains each fault', () => {

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { faults } from './faults.ts';
+import { mutations } from './mutations.ts';
 
 export interface Arguments {
   seed: number;
@@ -9,7 +10,8 @@ export interface Arguments {
   perSecond: number;
   /** Where everything is written. */
   report: string;
-  mutations: boolean;
+  /** Names of mutations to be run; none: an ordinary run. */
+  mutations: readonly string[];
 }
 
 export type Parsed =
@@ -26,6 +28,7 @@ const optionTypes = {
   rate: { type: 'string' },
   report: { type: 'string' },
   mutations: { type: 'boolean' },
+  only: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -42,9 +45,13 @@ export function parseArguments(args: readonly string[], randomSeed: () => number
     if (perSecond === undefined) return wrong(`--rate must be from 1 to ${limits.perSecondMax}`);
     const chosen = choose(values.faults);
     if (typeof chosen === 'string') return wrong(`there is no fault ${chosen}`);
-    const mutations = values.mutations ?? false;
+    const mutants = chooseMutations(values.mutations ?? false, values.only);
+    if (typeof mutants === 'string') return wrong(mutants);
     const report = values.report ?? 'chaos-report.json';
-    return { kind: 'run', arguments: { seed, minutes, faults: chosen, perSecond, report, mutations } };
+    return {
+      kind: 'run',
+      arguments: { seed, minutes, faults: chosen, perSecond, report, mutations: mutants },
+    };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
   }
@@ -75,6 +82,14 @@ function choose(text: string | undefined): string[] | string {
   return [...chosen];
 }
 
+function chooseMutations(asked: boolean, only: string | undefined): string[] | string {
+  const names = mutations.map(({ name }) => name);
+  if (!asked) return only === undefined ? [] : '--only is for --mutations';
+  const chosen = only?.split(',') ?? names;
+  const unknown = chosen.find((name) => !names.includes(name));
+  return unknown === undefined ? chosen : `there is no mutation ${unknown}, only ${names.join(', ')}`;
+}
+
 /** The text of `--help`. */
 export function help(): string {
   const width = Math.max(...faults.map(({ name }) => name.length));
@@ -90,6 +105,7 @@ Webhooks of known content are sent while faults are injected; then everything th
   --rate <number>     transactions begun in a second, 12 if left out; each is four webhooks or so
   --report <file>     where everything is written, chaos-report.json if left out
   --mutations         takes safeguards out of a copy of the sources, one at a time: each run must find a violation
+  --only <a,b>        only these of ${mutations.map(({ name }) => name).join(', ')}
   --help              this text
 
 ${list}

@@ -1,8 +1,12 @@
 import { fileURLToPath } from 'node:url';
-import { during, type Fault, type Injected, type Scene } from './fault.ts';
+import { during, type Fault, type Injected, type Scene, unansweredFromNow } from './fault.ts';
+import type { Webhook } from './history.ts';
 import { gatewayNames } from './system.ts';
 
-/** Faults of what is stored, said or believed. */
+/** More than twice what a gateway lets wait for the broker, and half of the connections that it takes. */
+const floodOf = 2_500;
+
+/** Faults of what is stored, said, believed or asked too much. */
 export const dataFaults: readonly Fault[] = [
   {
     name: 'broker-forgets',
@@ -31,6 +35,13 @@ export const dataFaults: readonly Fault[] = [
     targets: ['broker'],
     trace: 'dead letters',
     inject: poison,
+  },
+  {
+    name: 'flood',
+    what: `${floodOf} webhooks at once to one gateway`,
+    targets: gatewayNames,
+    trace: 'requests without 200',
+    inject: flood,
   },
 ];
 
@@ -124,4 +135,26 @@ async function poison(_target: string, scene: Scene): Promise<Injected> {
     when: 'end',
     count: ({ deadLetters }) => deadLetters.filter(({ label }) => labels.has(label)).length,
   };
+}
+
+async function flood(target: string, scene: Scene): Promise<Injected> {
+  const { random, sender } = scene;
+  const count = unansweredFromNow(scene, [target]);
+  const first = sender.webhooks.length;
+  const webhooks = Array.from({ length: floodOf }, (_, index): Webhook => {
+    // Above those of the load, which counts from 1; and floods do not overlap.
+    const label = `w${500_000 + first + index}`;
+    const amount = random.int(1, 1_000);
+    return {
+      label,
+      txId: random.uuid(),
+      action: 'NEW',
+      amount,
+      note: `${label} flood`,
+      webhookId: undefined,
+    };
+  });
+  const gateway = target === gatewayNames[0] ? 0 : 1;
+  await Promise.all(webhooks.map((webhook) => sender.send(webhook, gateway)));
+  return { when: 'healed', count };
 }

@@ -16,8 +16,8 @@ async function main(): Promise<number> {
   setMaxListeners(0, stopping.signal);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
   try {
-    if (parsed.arguments.mutations) {
-      return (await runMutations(parsed.arguments.seed, console.log, stopping.signal)) ? 0 : 1;
+    if (parsed.arguments.mutations.length > 0) {
+      return (await runMutations(parsed.arguments, console.log, stopping.signal)) ? 0 : 1;
     }
     return await run(parsed.arguments, stopping.signal);
   } catch (error) {

@@ -1,8 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { createObserver } from './observer.ts';
 
-const settled = (more: Record<string, unknown>) =>
-  JSON.stringify({ msg: 'message.settled', txId: 'a', outcome: 'applied', deliveries: 1, lagMs: 5, ...more });
+let sequence = 0;
+const settled = (more: Record<string, unknown>) => {
+  sequence += 1;
+  const line = { msg: 'message.settled', txId: 'a', outcome: 'applied', deliveries: 1, lagMs: 5, sequence };
+  return JSON.stringify({ ...line, ...more });
+};
 
 describe('the observer', () => {
   test('counts what the services say, of each and of all', () => {
@@ -27,6 +31,15 @@ describe('the observer', () => {
     });
     expect(observer.count('redelivered', 'payments-2')).toBe(1);
     expect([observer.isApplied('a'), observer.isApplied('c')]).toEqual([true, false]);
+  });
+
+  test('knows a message that was set aside between two deliveries by its sequence', () => {
+    const observer = createObserver();
+
+    observer.onLine('payments-1', settled({ sequence: 42 }));
+    observer.onLine('payments-2', settled({ sequence: 42, outcome: 'duplicate' }));
+
+    expect(observer.totals()).toMatchObject({ redelivered: 1, recognised: 1 });
   });
 
   test('is not disturbed by half a line, or by what is no log line', () => {

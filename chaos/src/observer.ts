@@ -27,17 +27,26 @@ const lateMs = 3_000;
 export function createObserver(): Observer {
   const counts = new Map<string, number>();
   const applied = new Set<string>();
+  const settled = new Set<number>();
   const add = (trace: Trace, service: string, by = 1) => {
     for (const key of [trace, `${trace} ${service}`]) counts.set(key, (counts.get(key) ?? 0) + by);
   };
 
+  /** Deliveries are counted anew when a message is set aside, but it keeps its sequence. */
+  const isAgain = ({ deliveries, sequence }: Record<string, unknown>) => {
+    const seenBefore = settled.has(Number(sequence));
+    settled.add(Number(sequence));
+    return seenBefore || Number(deliveries) > 1;
+  };
   const onLine = (service: string, line: string) => {
     const said = parse(line);
     switch (said?.msg) {
       case 'message.settled':
         if (said.outcome === 'applied') applied.add(String(said.txId));
-        if (Number(said.deliveries) > 1) add('redelivered', service);
-        if (Number(said.deliveries) > 1 && said.outcome === 'duplicate') add('recognised', service);
+        if (isAgain(said)) {
+          add('redelivered', service);
+          if (said.outcome === 'duplicate') add('recognised', service);
+        }
         if (Number(said.lagMs) > lateMs) add('late', service);
         if (said.outcome === 'retry') add('given-back', service);
         return;

@@ -39,7 +39,7 @@ export async function createOnlooker(system: { natsUri: string; mongoUri: string
   const mongo = await MongoClient.connect(system.mongoUri, {
     appName: 'chaos',
     readConcern: { level: 'majority' },
-    serverSelectionTimeoutMS: 30_000,
+    serverSelectionTimeoutMS: 15_000,
   });
   const manager = await nats.jetstreamManager();
   const transactions = mongo.db().collection('transactions');

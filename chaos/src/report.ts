@@ -34,7 +34,10 @@ export function reportText(result: Result): string {
 }
 
 const inWords = (name: string) =>
-  name.replace(/([A-Z]|\d+)/g, (part) => ` ${part.toLowerCase()}`).replace(/ ms$/, ', ms');
+  name
+    .replaceAll('-', ' ')
+    .replace(/[A-Z]|\d+/g, (part) => ` ${part.toLowerCase()}`)
+    .replace(/ ms$/, ', ms');
 const inSeconds = (ms: number) => Number((ms / 1_000).toFixed(1));
 
 function heals(injections: readonly Injection[]): [number, number, number] {
