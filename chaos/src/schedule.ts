@@ -21,20 +21,24 @@ const afterMaxMs = 2_000;
  * reason; from then on some come in pairs. The same seed gives the same episodes.
  */
 export function* createSchedule(faults: readonly Fault[], random: Random): Generator<Episode, never> {
-  const turns = new Map<Fault, number>();
+  const turns = new Map<Fault, number>(
+    faults.map((fault) => [fault, random.int(0, fault.targets.length - 1)]),
+  );
   const plan = (fault: Fault, afterMs: number): Planned => {
-    const turn = turns.get(fault) ?? random.int(0, fault.targets.length - 1);
-    turns.set(fault, turn + 1);
-    const target = fault.targets[turn % fault.targets.length] ?? '';
+    const target = fault.targets[(turns.get(fault) ?? 0) % fault.targets.length] ?? '';
     return { fault, target, afterMs, seed: random.int(1, 0x7fffffff) };
+  };
+  const take = (planned: Planned): Planned => {
+    turns.set(planned.fault, (turns.get(planned.fault) ?? 0) + 1);
+    return planned;
   };
   for (let round = 1; ; round += 1) {
     for (const fault of random.shuffle(faults)) {
-      const first = plan(fault, 0);
-      const [other] = random.shuffle(faults);
-      const isPair = round > 1 && random.chance(pairShare) && other !== undefined;
-      const second = isPair ? plan(other, random.int(0, afterMaxMs)) : undefined;
-      yield second === undefined || collide(first, second) ? [first] : [first, second];
+      const first = take(plan(fault, 0));
+      const [other = fault] = random.shuffle(faults);
+      const second = plan(other, random.int(0, afterMaxMs));
+      const isPair = round > 1 && random.chance(pairShare) && !collide(first, second);
+      yield isPair ? [first, take(second)] : [first];
     }
   }
 }
