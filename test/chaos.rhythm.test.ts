@@ -53,7 +53,8 @@ describe('npm run chaos', () => {
 
     if (code !== 0) console.log(output);
     expect(code).toBe(0);
-    const { counts, violations, traces } = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+    const [run] = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+    const { counts, violations, traces } = run;
     expect(violations).toEqual([]);
     expect(counts).toMatchObject({ lost: 0, invented: 0, twice: 0 });
     expect(counts.applied).toBeGreaterThan(1_000);

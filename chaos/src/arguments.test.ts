@@ -10,11 +10,12 @@ describe('npm run chaos', () => {
     expect(parse()).toEqual({
       kind: 'run',
       arguments: {
-        seed: 42,
+        seeds: [42],
         minutes: 5,
         faults: faults.map(({ name }) => name),
         perSecond: 12,
         report: 'chaos-report.json',
+        writeDocs: false,
         mutations: [],
       },
     });
@@ -22,15 +23,16 @@ describe('npm run chaos', () => {
 
   test('takes the beginning of a name for all that begin so', () => {
     expect(
-      parse('--seed', '7', '--minutes', '0.5', '--rate', '20', '--faults', 'stop,lost-consumer-ack'),
+      parse('--seed', '7,8', '--minutes', '0.5', '--rate', '20', '--faults', 'stop,lost-consumer-ack'),
     ).toEqual({
       kind: 'run',
       arguments: {
-        seed: 7,
+        seeds: [7, 8],
         minutes: 0.5,
         faults: ['stop-gateway', 'stop-payments', 'lost-consumer-ack'],
         perSecond: 20,
         report: 'chaos-report.json',
+        writeDocs: false,
         mutations: [],
       },
     });
@@ -39,6 +41,7 @@ describe('npm run chaos', () => {
   test.each([
     ['--seed', '0'],
     ['--seed', 'x'],
+    ['--seed', '7,'],
     ['--minutes', '0'],
     ['--minutes', '-1'],
     ['--minutes', '1441'],

@@ -3,13 +3,15 @@ import { faults } from './faults.ts';
 import { mutations } from './mutations.ts';
 
 export interface Arguments {
-  seed: number;
+  /** One run for each. */
+  seeds: readonly number[];
   minutes: number;
   /** Names of faults. */
   faults: readonly string[];
   perSecond: number;
   /** Where everything is written. */
   report: string;
+  writeDocs: boolean;
   /** Names of mutations to be run; none: an ordinary run. */
   mutations: readonly string[];
 }
@@ -19,6 +21,7 @@ export type Parsed =
   | { kind: 'help' }
   | { kind: 'wrong'; problem: string };
 
+const seedMax = 2_147_483_647;
 const limits = { minutesMax: 24 * 60, perSecondMax: 200 };
 
 const optionTypes = {
@@ -27,6 +30,7 @@ const optionTypes = {
   faults: { type: 'string' },
   rate: { type: 'string' },
   report: { type: 'string' },
+  'write-docs': { type: 'boolean' },
   mutations: { type: 'boolean' },
   only: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -37,8 +41,12 @@ export function parseArguments(args: readonly string[], randomSeed: () => number
   try {
     const { values } = parseArgs({ args: [...args], options: optionTypes });
     if (values.help === true) return { kind: 'help' };
-    const seed = values.seed === undefined ? randomSeed() : number(values.seed, 0x7fffffff);
-    if (seed === undefined) return wrong('--seed must be a whole number from 1 to 2147483647');
+    const seeds = (values.seed ?? String(randomSeed()))
+      .split(',')
+      .flatMap((text) => number(text, seedMax) ?? []);
+    if (seeds.length !== (values.seed ?? '').split(',').length) {
+      return wrong(`--seed must be a whole number from 1 to ${seedMax}, or several with commas`);
+    }
     const minutes = decimal(values.minutes ?? '5');
     if (minutes === undefined) return wrong(`--minutes must be a number up to ${limits.minutesMax}`);
     const perSecond = number(values.rate ?? '12', limits.perSecondMax);
@@ -48,9 +56,10 @@ export function parseArguments(args: readonly string[], randomSeed: () => number
     const mutants = chooseMutations(values.mutations ?? false, values.only);
     if (typeof mutants === 'string') return wrong(mutants);
     const report = values.report ?? 'chaos-report.json';
+    const writeDocs = values['write-docs'] ?? false;
     return {
       kind: 'run',
-      arguments: { seed, minutes, faults: chosen, perSecond, report, mutations: mutants },
+      arguments: { seeds, minutes, faults: chosen, perSecond, report, writeDocs, mutations: mutants },
     };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
@@ -99,11 +108,13 @@ export function help(): string {
 Two gateways, two payment-services, nats-server and mongod as real processes on 127.0.0.1, with a proxy on every link.
 Webhooks of known content are sent while faults are injected; then everything that is recorded is read and checked.
 
-  --seed <number>     the same seed gives the same webhooks and the same faults; a new one each time if left out
+  --seed <number>     the same seed gives the same webhooks and the same faults; a new one each time if left out;
+                      several with commas are run one after the other
   --minutes <number>  how long faults are injected, 5 if left out; each fault gets a turn, however short that is
   --faults <a,b>      only these; a beginning such as kill or black-hole stands for all that begin so
   --rate <number>     transactions begun in a second, 12 if left out; each is four webhooks or so
   --report <file>     where everything is written, chaos-report.json if left out
+  --write-docs        also writes the section of docs/numbers.md
   --mutations         takes safeguards out of a copy of the sources, one at a time: each run must find a violation
   --only <a,b>        only these of ${mutations.map(({ name }) => name).join(', ')}
   --help              this text

@@ -13,6 +13,8 @@ export interface Injection {
   /** Since the begin of the run. */
   atMs: number;
   tookMs: number;
+  /** Nothing else was broken at the same time. */
+  alone: boolean;
   /** From its end until the system was well: undefined if it was not within a minute. */
   healMs: number | undefined;
   /** What showed that it happened. */
@@ -70,7 +72,10 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
     say(`${seconds(atMs)}  ${fault.name} ${target}`);
     const injected = await fault.inject(target, sceneOf(planned));
     const tookMs = performance.now() - startedAt - atMs;
-    return { injected, injection: { fault: fault.name, target, atMs, tookMs, healMs: undefined, traces: 0 } };
+    return {
+      injected,
+      injection: { fault: fault.name, target, atMs, tookMs, alone: true, healMs: undefined, traces: 0 },
+    };
   };
 
   const play: Injector['play'] = async (episode) => {
@@ -86,7 +91,7 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
     if (!well) unhealed.push(names);
     for (const { injection, injected } of injections) {
       const traces = injected.when === 'healed' ? injected.count() : 0;
-      done.push({ injected, injection: { ...injection, healMs, traces } });
+      done.push({ injected, injection: { ...injection, alone: episode.length === 1, healMs, traces } });
     }
   };
 

@@ -1,9 +1,14 @@
 import { setMaxListeners } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { writeSection } from '@paystream/local';
 import { type Arguments, help, parseArguments } from './arguments.ts';
 import { runMutations } from './mutate.ts';
+import { numbersSection } from './numbers.ts';
 import { isGood, reportText } from './report.ts';
-import { runChaos } from './run.ts';
+import { type Result, runChaos } from './run.ts';
+
+const docs = fileURLToPath(new URL('../../docs/', import.meta.url));
 
 process.exitCode = await main();
 
@@ -27,9 +32,15 @@ async function main(): Promise<number> {
 }
 
 async function run(asked: Arguments, signal: AbortSignal): Promise<number> {
-  console.log(`seed ${asked.seed}, ${asked.minutes} minutes, faults: ${asked.faults.join(', ')}`);
-  const result = await runChaos({ ...asked, say: console.log, signal });
-  writeFileSync(asked.report, `${JSON.stringify(result, undefined, 1)}\n`);
-  console.log(`\n${reportText(result)}`);
-  return isGood(result) ? 0 : 1;
+  const results: Result[] = [];
+  for (const seed of asked.seeds) {
+    console.log(`seed ${seed}, ${asked.minutes} minutes, faults: ${asked.faults.join(', ')}`);
+    const result = await runChaos({ ...asked, seed, say: console.log, signal });
+    results.push(result);
+    // After each, so that a long series leaves something behind whenever it is stopped.
+    writeFileSync(asked.report, `${JSON.stringify(results, undefined, 1)}\n`);
+    console.log(`\n${reportText(result)}\n`);
+  }
+  if (asked.writeDocs) writeSection(`${docs}numbers.md`, 'chaos', numbersSection(results));
+  return results.every(isGood) ? 0 : 1;
 }

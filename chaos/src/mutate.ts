@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { table } from '@paystream/local';
+import type { Arguments } from './arguments.ts';
 import { edited, type Mutation, mutations } from './mutations.ts';
 import type { Result } from './run.ts';
 
@@ -31,7 +32,7 @@ interface Verdict {
 
 /** Takes out one safeguard after the other. True: each was missed, and the untouched copy is green. */
 export async function runMutations(
-  { seed, mutations: names }: { seed: number; mutations: readonly string[] },
+  { seeds: [seed = 1], mutations: names }: Pick<Arguments, 'seeds' | 'mutations'>,
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -73,9 +74,9 @@ async function runOne(
     }
     const args = ['--seed', String(seed), '--minutes', minutes, '--faults', mutation.faults.join(',')];
     const code = await runCopy(copy, args, say, signal);
-    const result: Result = JSON.parse(readFileSync(join(copy, 'chaos-report.json'), 'utf8'));
+    const [result]: Result[] = JSON.parse(readFileSync(join(copy, 'chaos-report.json'), 'utf8'));
     const found = new Map<string, number>();
-    for (const { kind } of result.violations) found.set(kind, (found.get(kind) ?? 0) + 1);
+    for (const { kind } of result?.violations ?? []) found.set(kind, (found.get(kind) ?? 0) + 1);
     const red = code !== 0 && mutation.expected.some((kind) => found.has(kind));
     const { name, what } = mutation;
     return { name, what, found, good: mutation.expected.length === 0 ? code === 0 : red };

@@ -29,7 +29,8 @@ export interface Result {
   violations: Violation[];
 }
 
-export interface RunOptions extends Omit<Arguments, 'mutations' | 'report'> {
+export interface RunOptions extends Pick<Arguments, 'minutes' | 'faults' | 'perSecond'> {
+  seed: number;
   say: (line: string) => void;
   signal: AbortSignal;
 }
