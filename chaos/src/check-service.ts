@@ -33,6 +33,7 @@ const violation = (kind: ViolationKind, what: string): Violation => ({ kind, wha
 function checkAttempt(attempt: Attempt, windows: readonly Window[]): Violation[] {
   const { label, gateway, answer, sentAtMs, endedAtMs } = attempt;
   const what = `${label} from ${gateway}, ${Math.round(endedAtMs - sentAtMs)} ms`;
+  // A repeat is another matter: that it is stored can have been known before.
   const impossible = windows.some(
     (window) =>
       window.kind === 'broker-away' &&
@@ -40,7 +41,10 @@ function checkAttempt(attempt: Attempt, windows: readonly Window[]): Violation[]
       sentAtMs >= window.fromMs &&
       endedAtMs <= window.toMs,
   );
-  const early = impossible && answer.kind === 'stored' ? [violation('answered-without-broker', what)] : [];
+  const early =
+    impossible && answer.kind === 'stored' && !answer.duplicate
+      ? [violation('answered-without-broker', what)]
+      : [];
   if (isExcused(attempt, windows)) return early;
   const late = endedAtMs - sentAtMs > answerWithinMs ? [violation('slow-answer', what)] : [];
   const none = answer.kind === 'none' ? [violation('no-answer', `${what}: ${answer.detail}`)] : [];

@@ -248,6 +248,14 @@ describe('the checker', () => {
     ]);
   });
 
+  test('allows a 200 for a repeat while the broker was away', () => {
+    const repeats = good.attempts.map((one) =>
+      one.answer.kind === 'stored' ? { ...one, answer: { ...one.answer, duplicate: true } } : one,
+    );
+
+    expect(check({ ...good, attempts: repeats, windows: [...good.windows, away] })).toEqual([]);
+  });
+
   test('allows a 200 for what was sent before the broker was away, or answered after it was back', () => {
     const windows = [
       { ...away, fromMs: 1_010 },

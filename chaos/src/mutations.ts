@@ -46,9 +46,15 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: 'nats/src/publisher.ts',
-        find: 'const ack = await untilDown(broker, send(js, message, answerWithinMs));',
-        replace:
-          'send(js, message, answerWithinMs).catch(() => undefined);\n      const ack = { seq: 0, duplicate: false };',
+        find: '  return { publish };',
+        replace: [
+          '  return {',
+          '    publish: async (event) => {',
+          '      publish(event).catch(() => undefined);',
+          "      return { status: 'stored', id: encodeEvent(event).id, sequence: 0, duplicate: false };",
+          '    },',
+          '  };',
+        ].join('\n'),
       },
     ],
     faults: ['kill-broker', 'lost-publish-ack', 'black-hole-gateway-broker'],
@@ -56,20 +62,12 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'ack-after-write',
-    what: 'a message is acknowledged before its event is written',
+    what: 'a message is acknowledged when it is handed over, before its event is written',
     edits: [
       {
-        file: 'payment-service/src/apply.ts',
-        find: "const readable = inHand.filter((item) => item.kind === 'event');",
-        replace:
-          "const readable = inHand.filter((item) => item.kind === 'event');\n" +
-          "    await Promise.all(readable.map(({ delivery }) => subscription.settle(delivery, { kind: 'ack' })));",
-      },
-      {
-        file: 'payment-service/src/apply.ts',
-        find: 'const settled = await subscription.settle(delivery, settlementOf(outcome));',
-        replace:
-          "const settled =\n      event === undefined ? await subscription.settle(delivery, settlementOf(outcome)) : 'acked';",
+        file: 'nats/src/subscription.ts',
+        find: 'taken.set(delivery, message);',
+        replace: 'taken.set(delivery, message);\n      reply(intake, message, verdicts.ack);',
       },
     ],
     faults: ['kill-payments'],
