@@ -4,6 +4,7 @@ import {
   freePort,
   type Running,
   resolveServers,
+  type Service,
   startChild,
   startNatsServer,
   startService,
@@ -33,9 +34,12 @@ const members = [1, 2, 3];
 export async function startCluster(onLine: (service: string, line: string) => void): Promise<Cluster> {
   const folder = throwAwayFolder('cluster');
   const running = new Map<string, Running>();
+  const services: Service[] = [];
   let killed: string | undefined;
   const close = async () => {
-    for (const process of [...running.values()].reverse()) await process.stop();
+    // Nothing is kept, and a member that is asked to end first waits for somebody to take over.
+    await Promise.all(services.map((service) => service.stop()));
+    await Promise.all([...running.values()].map((process) => process.kill()));
     folder.remove();
   };
   try {
@@ -52,8 +56,7 @@ export async function startCluster(onLine: (service: string, line: string) => vo
     const natsUri = addresses.brokers.map((address) => `nats://${address}`).join(',');
     const mongoUri = `mongodb://${addresses.databases.join(',')}/cluster?replicaSet=rs0`;
     await initiate(addresses.databases);
-    const services = await startServices({ natsUri, mongoUri, onLine });
-    for (const service of services) running.set(service.name, service);
+    services.push(...(await startServices({ natsUri, mongoUri, onLine })));
     await Promise.all(services.map((service) => service.ready({ withinMs: 60_000 })));
     const urls = services.map(({ url = '' }) => url);
     return {

@@ -40,7 +40,6 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let spoilt = 0;
 
   const pass = async (chunk: Buffer, dueAtMs: number, to: Socket, direction: Direction) => {
-    if (weather !== 'fair') spoilt += chunk.length;
     // What is on its way when the line goes dead is held too, and is late when it comes back.
     while (weather === 'black-hole' && !to.destroyed) await sleep(lookEveryMs);
     if (weather === `swallow-${direction}`) return;
@@ -60,6 +59,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     let heldBytes = 0;
     from.on('data', (chunk: Buffer) => {
       const dueAtMs = performance.now() + latencyMs;
+      if (weather !== 'fair') spoilt += chunk.length;
       heldBytes += chunk.length;
       if (heldBytes > heldMaxBytes) from.pause();
       queue = queue.then(async () => {
