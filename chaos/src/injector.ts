@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Injected, Scene } from './fault.ts';
 import type { History, Window } from './history.ts';
 import { createRandom } from './random.ts';
 import type { Episode, Planned } from './schedule.ts';
-import { gatewayNames, isUp } from './system.ts';
+import { createWell } from './well.ts';
 
 /** What became of one injection. */
 export interface Injection {
@@ -36,8 +35,6 @@ export interface InjectorOptions extends Pick<Scene, 'system' | 'sender' | 'obse
   say: (line: string) => void;
 }
 
-const healWithinMs = 60_000;
-const lookEveryMs = 100;
 /** Before an episode, so that it meets a system at work. */
 const restMs = 1_000;
 
@@ -47,7 +44,7 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
   const windows: Window[] = [];
   const stops: History['stops'][number][] = [];
   const unhealed: string[] = [];
-  let probes = 0;
+  const untilWell = createWell({ ...hands, signal });
 
   const sceneOf = ({ seed }: Planned): Scene => ({
     ...hands,
@@ -81,50 +78,16 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
   const play: Injector['play'] = async (episode) => {
     await sleep(restMs, undefined, { signal });
     const injections = await Promise.all(episode.map(inject));
-    const endedAt = performance.now();
-    const well = await untilWell(endedAt + healWithinMs);
-    const healMs = well ? performance.now() - endedAt : undefined;
+    const healMs = await untilWell();
     const names = injections.map(({ injection }) => `${injection.fault} ${injection.target}`).join(' with ');
     say(
-      `${' '.repeat(8)}  ${healMs === undefined ? 'not well within a minute' : `well after ${seconds(healMs)}`}`,
+      `          ${healMs === undefined ? 'not well within a minute' : `well after ${seconds(healMs).trim()}`}`,
     );
-    if (!well) unhealed.push(names);
+    if (healMs === undefined) unhealed.push(names);
     for (const { injection, injected } of injections) {
       const traces = injected.when === 'healed' ? injected.count() : 0;
       done.push({ injected, injection: { ...injection, alone: episode.length === 1, healMs, traces } });
     }
-  };
-
-  /** Well: every service says that it is ready, and a webhook sent now through each gateway is applied. */
-  const untilWell = async (deadline: number) => {
-    const waits = [...gatewayNames.keys()].map((gateway) => untilApplied(gateway, deadline));
-    for (const url of hands.system.serviceUrls.values()) waits.push(untilReady(url, deadline));
-    return (await Promise.all(waits)).every((well) => well);
-  };
-  const untilReady = async (url: string, deadline: number) => {
-    while (!(await isUp(`${url}/readyz`))) {
-      if (performance.now() > deadline) return false;
-      await sleep(lookEveryMs, undefined, { signal });
-    }
-    return true;
-  };
-  const untilApplied = async (gateway: number, deadline: number) => {
-    probes += 1;
-    const label = `w${900_000 + probes}`;
-    const webhook = {
-      ...{ label, txId: randomUUID(), action: 'NEW' as const, amount: 1, note: `${label} probe` },
-      webhookId: undefined,
-    };
-    const isStored = async () => (await hands.sender.attempt(webhook, gateway)).answer.kind === 'stored';
-    while (!(await isStored())) {
-      if (performance.now() > deadline) return false;
-      await sleep(lookEveryMs, undefined, { signal });
-    }
-    while (!hands.observer.isApplied(webhook.txId)) {
-      if (performance.now() > deadline) return false;
-      await sleep(lookEveryMs, undefined, { signal });
-    }
-    return true;
   };
 
   return {
