@@ -5,7 +5,7 @@ import { createLoad } from '../chaos/src/load.ts';
 import { createObserver } from '../chaos/src/observer.ts';
 import { createOnlooker, type Onlooker } from '../chaos/src/onlooker.ts';
 import { createRandom } from '../chaos/src/random.ts';
-import { createSender } from '../chaos/src/sender.ts';
+import { createSender, startLoad } from '../chaos/src/sender.ts';
 import { type Cluster, startCluster } from './cluster-harness.ts';
 import { eventually } from './harness.ts';
 
@@ -39,12 +39,7 @@ const longestGap = (timesMs: readonly number[]) => {
 
 describe('a cluster of three brokers and three database members', () => {
   test('loses nothing and applies nothing twice when the leader of each is killed under load', async () => {
-    const sender = createSender(
-      cluster.gatewayUrls.map((url, index) => ({
-        name: `gateway-${index + 1}`,
-        url: `${url}/webhooks/x-payment`,
-      })),
-    );
+    const sender = createSender(cluster.gatewayUrls);
     const storedAtMs = () =>
       sender.attempts.filter(({ answer }) => answer.kind === 'stored').map(({ endedAtMs }) => endedAtMs);
     /** Both ends of the way work: webhooks are taken, and events applied, that came after now. */
@@ -55,7 +50,7 @@ describe('a cluster of three brokers and three database members', () => {
         until: (least) => least >= more,
       });
     };
-    sender.run(createLoad(createRandom(7, 0)), 8);
+    const load = startLoad(sender, createLoad(createRandom(7, 0)), 8);
     await untilBothWork(100);
 
     const gaps: Record<string, { intakeMs: number; appliedMs: number }> = {};
@@ -71,6 +66,7 @@ describe('a cluster of three brokers and three database members', () => {
       await cluster.startKilled();
       await untilBothWork(100);
     }
+    load.stop();
     await sender.finish(60_000);
     const left = await eventually(() => onlooker.readLeft(), {
       within: 120_000,

@@ -44,30 +44,19 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
   const windows: Window[] = [];
   const stops: History['stops'][number][] = [];
   const unhealed: string[] = [];
+  const scene = sceneOf({ signal, windows, stops });
   const untilWell = createWell({ ...hands, signal });
-
-  const sceneOf = ({ seed }: Planned): Scene => ({
-    ...hands,
-    random: createRandom(seed, 0),
-    hold: async (ms) => {
-      await sleep(ms, undefined, { signal });
-    },
-    mark: (kind, gateways) => {
-      const fromMs = performance.now();
-      return () => {
-        const toMs = performance.now();
-        windows.push(...gateways.map((gateway) => ({ kind, gateway, fromMs, toMs })));
-      };
-    },
-    stopped: (stop) => stops.push(stop),
-  });
 
   const inject = async (planned: Planned) => {
     await sleep(planned.afterMs, undefined, { signal });
     const { fault, target } = planned;
     const atMs = performance.now() - startedAt;
     say(`${seconds(atMs)}  ${fault.name} ${target}`);
-    const injected = await fault.inject(target, sceneOf(planned));
+    const injected = await fault.inject(target, {
+      ...hands,
+      ...scene,
+      random: createRandom(planned.seed, 0),
+    });
     const tookMs = performance.now() - startedAt - atMs;
     return {
       injected,
@@ -102,4 +91,26 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
   };
 }
 
-export const seconds = (ms: number) => `${(ms / 1_000).toFixed(1).padStart(6)} s`;
+interface Notebook {
+  signal: AbortSignal;
+  windows: Window[];
+  stops: History['stops'][number][];
+}
+
+function sceneOf({ signal, windows, stops }: Notebook): Pick<Scene, 'hold' | 'mark' | 'stopped'> {
+  return {
+    hold: async (ms) => {
+      await sleep(ms, undefined, { signal });
+    },
+    mark: (kind, gateways) => {
+      const fromMs = performance.now();
+      return () => {
+        const toMs = performance.now();
+        windows.push(...gateways.map((gateway) => ({ kind, gateway, fromMs, toMs })));
+      };
+    },
+    stopped: (stop) => void stops.push(stop),
+  };
+}
+
+const seconds = (ms: number) => `${(ms / 1_000).toFixed(1).padStart(6)} s`;

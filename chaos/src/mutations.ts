@@ -57,7 +57,7 @@ export const mutations: readonly Mutation[] = [
         ].join('\n'),
       },
     ],
-    faults: ['kill-broker', 'lost-publish-ack', 'black-hole-gateway-broker'],
+    faults: ['kill-broker', 'black-hole-gateway-broker'],
     expected: ['lost', 'answered-without-broker'],
   },
   {

@@ -10,7 +10,7 @@ import { createObserver } from './observer.ts';
 import { createOnlooker, type Onlooker } from './onlooker.ts';
 import { createRandom } from './random.ts';
 import { createSchedule } from './schedule.ts';
-import { createSender, type Sender } from './sender.ts';
+import { createSender, type Sender, startLoad } from './sender.ts';
 import { gatewayNames, isUp, paymentsNames, type System, startSystem } from './system.ts';
 import type { Violation } from './violation.ts';
 
@@ -55,7 +55,7 @@ export async function runChaos(options: RunOptions): Promise<Result> {
   try {
     onlooker = await createOnlooker(system);
     await untilReady(system, options.signal);
-    sender = createSender(gatewayNames.map((name) => ({ name, url: system.webhookUrls.get(name) ?? '' })));
+    sender = createSender(system.gatewayUrls);
     const parts = { system, observer, onlooker, sender };
     const injector = createInjector({ ...parts, signal: options.signal, say: options.say });
     return await play({ ...parts, injector, crashes, options });
@@ -84,13 +84,14 @@ async function play(stage: Stage): Promise<Result> {
   const memory = watchMemory(system);
   const dumps = watchRecord(onlooker);
   const endsAt = performance.now() + minutes * 60_000;
-  sender.run(createLoad(createRandom(seed, 0)), perSecond);
+  const load = startLoad(sender, createLoad(createRandom(seed, 0)), perSecond);
   try {
     for (let turn = 0; turn < chosen.length || performance.now() < endsAt; turn += 1) {
       await injector.play(schedule.next().value);
     }
     say('the faults are over; waiting for quiet');
     const overAt = performance.now();
+    load.stop();
     await sender.finish(answeredWithinMs);
     const left = await untilQuiet(stage);
     const quietAfterMs = performance.now() - overAt;
@@ -120,6 +121,7 @@ async function play(stage: Stage): Promise<Result> {
       memoryMiB: memory.maxMiB,
     };
   } finally {
+    load.stop();
     memory.stop();
     await dumps.stop();
   }

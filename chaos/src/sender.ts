@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Answer, Attempt, Webhook } from './history.ts';
+import type { Attempt, Webhook } from './history.ts';
 import type { Sending } from './load.ts';
+import { post } from './post.ts';
 
 /** A third party: sends each webhook until it is answered 200, and writes everything down. */
 export interface Sender {
@@ -12,38 +12,35 @@ export interface Sender {
   attempt(webhook: Webhook, gateway: number): Promise<Attempt>;
   /** Again until it is answered 200; undefined when the sender was stopped first. */
   send(webhook: Webhook, gateway: number): Promise<Attempt | undefined>;
-  /** Begins transactions at this rate until it is stopped. */
-  run(load: Iterator<Sending[]>, perSecond: number): void;
-  /** Begins nothing more; resolves when everything is answered, or the time is over. */
+  /** Webhooks that are not yet answered 200. */
+  waiting(): number;
+  /** Resolves when everything is answered, or the time is over. */
   finish(withinMs: number): Promise<void>;
   /** At once: what waits for an answer gives up. */
   stop(): void;
 }
 
-/** What providers do: they give up after this, and send again. */
-const answerWithinMs = 10_000;
 const againMs = { first: 200, longest: 2_000 };
 /** Over it nothing new is begun: a bound for the harness, not for the system. */
 const waitingMax = 600;
 
-export function createSender(urls: readonly { name: string; url: string }[]): Sender {
+/** The gateways by their addresses, in the order of their names. */
+export function createSender(urls: readonly string[]): Sender {
   const webhooks = new Map<string, Webhook>();
   const attempts: Attempt[] = [];
   const stopping = new AbortController();
-  const finishing = new AbortController();
   // One for each request that is under way, which is no leak.
-  setMaxListeners(0, stopping.signal, finishing.signal);
+  setMaxListeners(0, stopping.signal);
   let waiting = 0;
 
   const attempt: Sender['attempt'] = async (webhook, gateway) => {
     webhooks.set(webhook.label, webhook);
-    const to = urls[gateway % urls.length];
-    if (to === undefined) throw new Error('there is no gateway');
+    const place = gateway % urls.length;
     const sentAtMs = performance.now();
-    const answer = await post(to.url, webhook, stopping.signal);
+    const answer = await post(`${urls[place]}/webhooks/x-payment`, webhook, stopping.signal);
     const done: Attempt = {
       label: webhook.label,
-      gateway: to.name,
+      gateway: `gateway-${place + 1}`,
       sentAtMs,
       endedAtMs: performance.now(),
       answer,
@@ -67,25 +64,6 @@ export function createSender(urls: readonly { name: string; url: string }[]): Se
       waiting -= 1;
     }
   };
-  const begin = async (sendings: readonly Sending[]) => {
-    const startedAt = performance.now();
-    await Promise.all(
-      sendings.map(async ({ afterMs, webhook, gateway }) => {
-        await sleep(Math.max(0, startedAt + afterMs - performance.now()));
-        if (!finishing.signal.aborted) await send(webhook, gateway);
-      }),
-    );
-  };
-  const run = async (load: Iterator<Sending[]>, perSecond: number) => {
-    let dueAtMs = performance.now();
-    while (!finishing.signal.aborted) {
-      if (waiting < waitingMax) void begin(load.next().value);
-      dueAtMs += 1_000 / perSecond;
-      const options = { signal: finishing.signal };
-      await sleep(Math.max(0, dueAtMs - performance.now()), undefined, options).catch(() => undefined);
-    }
-  };
-
   return {
     get webhooks() {
       return [...webhooks.values()];
@@ -93,47 +71,39 @@ export function createSender(urls: readonly { name: string; url: string }[]): Se
     attempts,
     attempt,
     send,
-    run: (load, perSecond) => void run(load, perSecond),
+    waiting: () => waiting,
     finish: async (withinMs) => {
-      finishing.abort();
       const deadline = performance.now() + withinMs;
       while (waiting > 0 && performance.now() < deadline) await sleep(50);
       stopping.abort();
     },
-    stop: () => {
-      finishing.abort();
-      stopping.abort();
-    },
+    stop: () => stopping.abort(),
   };
 }
 
-// A connection for each request: one that is kept could be closed by the other side in the moment of its next use.
-const agent = new Agent({ keepAlive: false });
-
-function post(url: string, webhook: Webhook, signal: AbortSignal): Promise<Answer> {
-  const { txId, action, amount, note, webhookId } = webhook;
-  const body = JSON.stringify({ txId, action, amount, note });
-  const headers = {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(body),
-    ...(webhookId === undefined ? {} : { 'webhook-id': webhookId }),
-  };
-  return new Promise((resolve) => {
-    const none = (detail: string) => resolve({ kind: 'none', detail });
-    const timeout = AbortSignal.any([signal, AbortSignal.timeout(answerWithinMs)]);
-    const asked = request(url, { method: 'POST', agent, headers, signal: timeout }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-      answer.on('error', (error) => none(error.message));
-      answer.on('end', () => resolve(read(answer.statusCode ?? 0, Buffer.concat(chunks).toString())));
-    });
-    asked.on('error', (error) => none(error.message));
-    asked.end(body);
-  });
+export interface RunningLoad {
+  /** Begins nothing more. */
+  stop(): void;
 }
 
-function read(status: number, body: string): Answer {
-  if (status !== 200) return { kind: 'refused', status };
-  const { duplicate, sequence } = JSON.parse(body);
-  return { kind: 'stored', duplicate, sequence };
+/** Begins transactions at this rate until it is stopped. */
+export function startLoad(sender: Sender, load: Iterator<Sending[]>, perSecond: number): RunningLoad {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  setMaxListeners(0, signal);
+
+  const begin = async ({ afterMs, webhook, gateway }: Sending) => {
+    await sleep(afterMs, undefined, { signal }).catch(() => undefined);
+    if (!signal.aborted) await sender.send(webhook, gateway);
+  };
+  const run = async () => {
+    let dueAtMs = performance.now();
+    while (!signal.aborted) {
+      if (sender.waiting() < waitingMax) for (const sending of load.next().value) void begin(sending);
+      dueAtMs += 1_000 / perSecond;
+      await sleep(Math.max(0, dueAtMs - performance.now()), undefined, { signal }).catch(() => undefined);
+    }
+  };
+  void run();
+  return { stop: () => stopping.abort() };
 }

@@ -34,8 +34,8 @@ export interface System {
   mongoUri: string;
   /** The services' own addresses, by name. */
   serviceUrls: ReadonlyMap<string, string>;
-  /** Where the sender sends to, by name of the gateway. */
-  webhookUrls: ReadonlyMap<string, string>;
+  /** Where the sender reaches them, through its proxies, in the order of their names. */
+  gatewayUrls: readonly string[];
   close(): Promise<void>;
 }
 
@@ -88,77 +88,58 @@ interface Starting {
 async function startAll({ folder, options, started, proxied, close }: Starting): Promise<System> {
   const binaries = resolveServers();
   const [natsPort, mongoPort] = [await freePort(), await freePort()];
-  const broker = await started('broker', () =>
-    startNatsServer({ binary: binaries.natsServer, port: natsPort, storeDir: join(folder, 'nats') }),
-  );
-  const database = await started('database', () =>
-    startMongod({
-      binary: binaries.mongod,
-      port: mongoPort,
-      dataDir: join(folder, 'mongo'),
-      args: failpointArgs,
-    }),
-  );
-  const natsUri = `nats://127.0.0.1:${natsPort}`;
-  const mongoUriAt = (port: number) =>
-    `mongodb://127.0.0.1:${port}/chaos?replicaSet=rs0&directConnection=true`;
-  const urls = new Map<string, string>();
+  const nats = { binary: binaries.natsServer, port: natsPort, storeDir: join(folder, 'nats') };
+  const mongo = { binary: binaries.mongod, port: mongoPort, dataDir: join(folder, 'mongo') };
+  const broker = await started('broker', () => startNatsServer(nats));
+  const database = await started('database', () => startMongod({ ...mongo, args: failpointArgs }));
 
   const gateway = async (name: (typeof gatewayNames)[number]) => {
     const port = await freePort();
     const [toBroker, fromSender] = [await proxied(natsPort), await proxied(port)];
-    urls.set(name, `http://127.0.0.1:${port}`);
-    const env = { PORT: String(port), NATS_URI: `nats://127.0.0.1:${toBroker.port}` };
-    const member = await started(name, (more) =>
-      launchService(name, 'third-party-gateway', { ...env, ...more }, options),
-    );
-    return { member, toBroker, fromSender };
+    const env = { PORT: String(port), NATS_URI: natsUriAt(toBroker.port) };
+    const launch = (more: Record<string, string>) =>
+      launchService(name, 'third-party-gateway', { ...env, ...more }, options);
+    return { url: urlAt(port), toBroker, fromSender, member: await started(name, launch) };
   };
   const payments = async (name: (typeof paymentsNames)[number]) => {
     const port = await freePort();
     const [toBroker, toDatabase] = [await proxied(natsPort), await proxied(mongoPort)];
-    urls.set(name, `http://127.0.0.1:${port}`);
     const env = {
-      PORT: String(port),
-      NATS_URI: `nats://127.0.0.1:${toBroker.port}`,
-      MONGO_URI: mongoUriAt(toDatabase.port),
+      ...{ PORT: String(port), NATS_URI: natsUriAt(toBroker.port), MONGO_URI: mongoUriAt(toDatabase.port) },
     };
-    const member = await started(name, (more) =>
-      launchService(name, 'payment-service', { ...env, ...more }, options),
-    );
-    return { member, toBroker, toDatabase };
+    const launch = (more: Record<string, string>) =>
+      launchService(name, 'payment-service', { ...env, ...more }, options);
+    return { url: urlAt(port), toBroker, toDatabase, member: await started(name, launch) };
   };
-  const [gateway1, gateway2] = [await gateway('gateway-1'), await gateway('gateway-2')];
-  const [payments1, payments2] = [await payments('payments-1'), await payments('payments-2')];
+  const [g1, g2] = [await gateway('gateway-1'), await gateway('gateway-2')];
+  const [p1, p2] = [await payments('payments-1'), await payments('payments-2')];
+  const services = {
+    'gateway-1': g1.member,
+    'gateway-2': g2.member,
+    'payments-1': p1.member,
+    'payments-2': p2.member,
+  };
   return {
-    members: {
-      broker,
-      database,
-      'gateway-1': gateway1.member,
-      'gateway-2': gateway2.member,
-      'payments-1': payments1.member,
-      'payments-2': payments2.member,
-    },
+    members: { broker, database, ...services },
     links: {
-      'sender-gateway-1': gateway1.fromSender,
-      'sender-gateway-2': gateway2.fromSender,
-      'gateway-1-broker': gateway1.toBroker,
-      'gateway-2-broker': gateway2.toBroker,
-      'payments-1-broker': payments1.toBroker,
-      'payments-2-broker': payments2.toBroker,
-      'payments-1-database': payments1.toDatabase,
-      'payments-2-database': payments2.toDatabase,
+      ...{ 'sender-gateway-1': g1.fromSender, 'gateway-1-broker': g1.toBroker },
+      ...{ 'sender-gateway-2': g2.fromSender, 'gateway-2-broker': g2.toBroker },
+      ...{ 'payments-1-broker': p1.toBroker, 'payments-1-database': p1.toDatabase },
+      ...{ 'payments-2-broker': p2.toBroker, 'payments-2-database': p2.toDatabase },
     },
-    natsUri,
+    natsUri: natsUriAt(natsPort),
     mongoUri: mongoUriAt(mongoPort),
-    serviceUrls: urls,
-    webhookUrls: new Map([
-      ['gateway-1', `http://127.0.0.1:${gateway1.fromSender.port}/webhooks/x-payment`],
-      ['gateway-2', `http://127.0.0.1:${gateway2.fromSender.port}/webhooks/x-payment`],
-    ]),
+    serviceUrls: new Map(
+      [...gatewayNames, ...paymentsNames].map((name, index) => [name, [g1, g2, p1, p2][index]?.url ?? '']),
+    ),
+    gatewayUrls: [g1, g2].map(({ fromSender }) => urlAt(fromSender.port)),
     close,
   };
 }
+
+const urlAt = (port: number) => `http://127.0.0.1:${port}`;
+const natsUriAt = (port: number) => `nats://127.0.0.1:${port}`;
+const mongoUriAt = (port: number) => `mongodb://127.0.0.1:${port}/chaos?replicaSet=rs0&directConnection=true`;
 
 /** Resolves when it listens: whether it is ready is what is measured after a fault. */
 async function launchService(
