@@ -19,7 +19,7 @@ function machineLine(results: readonly Result[]): string {
 const row = (cells: readonly unknown[]) => `| ${cells.join(' | ')} |`;
 const markdown = (head: readonly string[], rows: readonly (readonly unknown[])[]) =>
   [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
-const inSeconds = (ms: number) => (ms / 1_000).toFixed(1);
+const inSeconds = (ms: number) => (Number.isFinite(ms) ? `${(ms / 1_000).toFixed(1)} s` : 'over a minute');
 
 function seedTable(results: readonly Result[]): string {
   const head = [
@@ -51,7 +51,7 @@ function seedTable(results: readonly Result[]): string {
       ...[seed, injections.length, counts.sent, counts.requests, counts.answered200, counts.answered503],
       ...[counts.unknown, counts.applied, counts.duplicates, counts.conflicts, counts.deadLetters],
       ...[observed.redelivered, counts.lost, counts.invented, counts.twice],
-      ...[`${inSeconds(counts.longestAnswerMs)} s`, `${inSeconds(quietAfterMs)} s`],
+      ...[inSeconds(counts.longestAnswerMs), inSeconds(quietAfterMs)],
     ]),
   );
 }
@@ -69,13 +69,7 @@ function faultTable(results: readonly Result[]): string {
         .map(({ healMs }) => healMs ?? Number.POSITIVE_INFINITY)
         .toSorted((left, right) => left - right);
       const median = heals[Math.floor((heals.length - 1) / 2)] ?? 0;
-      return [
-        `\`${name}\``,
-        times.length,
-        heals.length,
-        `${inSeconds(median)} s`,
-        `${inSeconds(heals.at(-1) ?? 0)} s`,
-      ];
+      return [`\`${name}\``, times.length, heals.length, inSeconds(median), inSeconds(heals.at(-1) ?? 0)];
     }),
   );
 }
