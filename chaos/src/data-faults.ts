@@ -1,11 +1,10 @@
 import { fileURLToPath } from 'node:url';
-import { during, type Fault, type Injected, type Scene } from './fault.ts';
+import { during, type Fault, type Injected, type Scene, troubledFromNow } from './fault.ts';
 import type { Webhook } from './history.ts';
 import { gatewayNames } from './system.ts';
 
 /** A minute of ordinary load in a moment. Measured: a gateway works it off in 2 to 4 s on two cores. */
 const floodOf = 2_000;
-const slowMs = 500;
 
 /** Faults of what is stored, said, believed or asked too much. */
 export const dataFaults: readonly Fault[] = [
@@ -41,7 +40,7 @@ export const dataFaults: readonly Fault[] = [
     name: 'flood',
     what: `${floodOf} webhooks at once to one gateway`,
     targets: gatewayNames,
-    trace: 'answers later than half a second, or 503',
+    trace: 'requests without a 200 at once',
     inject: flood,
   },
 ];
@@ -140,7 +139,7 @@ async function poison(_target: string, scene: Scene): Promise<Injected> {
 
 async function flood(target: string, scene: Scene): Promise<Injected> {
   const { random, sender } = scene;
-  const fromMs = performance.now();
+  const count = troubledFromNow(scene, [target]);
   const first = sender.webhooks.length;
   const webhooks = Array.from({ length: floodOf }, (_, index): Webhook => {
     // Above those of the load, which counts from 1; and floods do not overlap.
@@ -157,14 +156,5 @@ async function flood(target: string, scene: Scene): Promise<Injected> {
   });
   const gateway = target === gatewayNames[0] ? 0 : 1;
   await Promise.all(webhooks.map((webhook) => sender.send(webhook, gateway)));
-  return {
-    when: 'healed',
-    count: () =>
-      sender.attempts.filter(
-        ({ gateway: name, sentAtMs, endedAtMs, answer }) =>
-          name === target &&
-          sentAtMs >= fromMs &&
-          (answer.kind === 'refused' || endedAtMs - sentAtMs > slowMs),
-      ).length,
-  };
+  return { when: 'healed', count };
 }

@@ -46,12 +46,17 @@ export async function during(scene: Scene, ms: number, end: () => unknown): Prom
   }
 }
 
-/** Requests to these gateways, under way at any time from now on, that were not answered 200. */
-export function unansweredFromNow(scene: Scene, gateways: readonly string[]): () => number {
+/** Far above what a gateway needs; a request that waits longer has met something. */
+const promptMs = 500;
+
+/** Requests to these gateways, under way at any time from now on, that got no 200, or not at once. */
+export function troubledFromNow(scene: Scene, gateways: readonly string[]): () => number {
   const fromMs = performance.now();
   return () =>
     scene.sender.attempts.filter(
-      ({ gateway, endedAtMs, answer }) =>
-        gateways.includes(gateway) && endedAtMs >= fromMs && answer.kind !== 'stored',
+      ({ gateway, sentAtMs, endedAtMs, answer }) =>
+        gateways.includes(gateway) &&
+        endedAtMs >= fromMs &&
+        (answer.kind !== 'stored' || endedAtMs - sentAtMs > promptMs),
     ).length;
 }

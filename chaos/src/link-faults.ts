@@ -1,4 +1,4 @@
-import { during, type Fault, type Injected, type Scene, unansweredFromNow } from './fault.ts';
+import { during, type Fault, type Injected, type Scene, troubledFromNow } from './fault.ts';
 import type { History } from './history.ts';
 import { gatewayNames, type LinkName, linkNames, paymentsNames } from './system.ts';
 
@@ -78,7 +78,7 @@ async function cut(target: LinkName, scene: Scene): Promise<Injected> {
   const link = scene.system.links[target];
   const before = link.spoilt();
   const isSender = target.startsWith('sender-');
-  const unanswered = unansweredFromNow(scene, isSender ? gatewayNames : []);
+  const troubled = troubledFromNow(scene, isSender ? gatewayNames : []);
   // A request that was under way when the sender's own line broke is not the gateway's fault; but what was under way
   // to the broker may have been acknowledged before.
   const endAway = isSender ? markDead(target, scene) : () => undefined;
@@ -89,7 +89,7 @@ async function cut(target: LinkName, scene: Scene): Promise<Injected> {
     return link.restore();
   });
   endAway();
-  return { when: 'healed', count: () => link.spoilt() - before + unanswered() };
+  return { when: 'healed', count: () => link.spoilt() - before + troubled() };
 }
 
 async function blackHole(target: LinkName, scene: Scene): Promise<Injected> {

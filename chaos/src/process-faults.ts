@@ -1,4 +1,4 @@
-import { during, type Fault, type Injected, type Scene, unansweredFromNow } from './fault.ts';
+import { during, type Fault, type Injected, type Scene, troubledFromNow } from './fault.ts';
 import type { Trace } from './observer.ts';
 import { gatewayNames, type MemberName, paymentsNames } from './system.ts';
 
@@ -11,11 +11,11 @@ interface Shown {
   fromNow: (target: MemberName, scene: Scene) => Injected;
 }
 
-const unanswered: Shown = {
-  trace: 'requests without 200',
+const troubled: Shown = {
+  trace: 'requests without a 200 at once',
   fromNow: (target, scene) => {
     const gateways = target === 'broker' ? gatewayNames : [target];
-    return { when: 'healed', count: unansweredFromNow(scene, gateways) };
+    return { when: 'healed', count: troubledFromNow(scene, gateways) };
   },
 };
 
@@ -39,14 +39,14 @@ interface Group {
 }
 
 const groups: readonly Group[] = [
-  { group: 'gateway', targets: gatewayNames, killed: unanswered, paused: unanswered },
+  { group: 'gateway', targets: gatewayNames, killed: troubled, paused: troubled },
   {
     group: 'payments',
     targets: paymentsNames,
     killed: inLogs('redeliveries', 'redelivered'),
     paused: inLogs('late events', 'late'),
   },
-  { group: 'broker', targets: ['broker'], killed: unanswered, paused: unanswered },
+  { group: 'broker', targets: ['broker'], killed: troubled, paused: troubled },
   { group: 'database', targets: ['database'], killed: databaseMissed, paused: databaseMissed },
 ];
 
