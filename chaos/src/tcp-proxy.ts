@@ -55,7 +55,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       if (server === undefined) return resolve();
       server.close(() => resolve());
       server = undefined;
-      sky.spoilt += sockets.size / 2;
+      sky.spoilt += Math.ceil(sockets.size / 2);
       for (const socket of sockets) socket.resetAndDestroy();
     });
 
