@@ -37,7 +37,7 @@ export const mutations: readonly Mutation[] = [
       },
     ],
     // Slow databases make two payment-services meet in one transaction.
-    faults: ['latency-payments-database', 'kill-payments'],
+    faults: ['latency-payments-database', 'slices-payments-database', 'kill-payments'],
     expected: ['history-broken', 'wrong-state', 'stale-won', 'twice'],
   },
   {
