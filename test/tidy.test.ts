@@ -11,6 +11,7 @@ const folders = [
   'payment-service',
   'local',
   'bench',
+  'chaos',
   'test',
 ].filter((folder) => existsSync(join(root, folder)));
 
@@ -50,7 +51,7 @@ describe('the source tree', () => {
   });
 
   test('imports the nats client only under nats/', () => {
-    const others = sources.filter((path) => !/^(nats|bench)\//.test(path));
+    const others = sources.filter((path) => !/^(nats|bench|chaos)\//.test(path));
 
     expect(breaking(others, (path) => importsOf(path).includes('nats'))).toEqual([]);
   });
@@ -74,7 +75,9 @@ describe('the source tree', () => {
   });
 
   test('reads the environment only in config files, and in what is not the product', () => {
-    const product = sources.filter((path) => !/^(local|bench)\//.test(path) && !path.endsWith('/config.ts'));
+    const product = sources.filter(
+      (path) => !/^(local|bench|chaos)\//.test(path) && !path.endsWith('/config.ts'),
+    );
 
     expect(breaking(product, (path) => read(path).includes('process.env'))).toEqual([]);
   });

@@ -1,11 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { table } from '@paystream/local';
+import { table, writeSection } from '@paystream/local';
 import { type Arguments, help, parseArguments } from './arguments.ts';
 import { backlogSettings, runBacklog } from './backlog-bench.ts';
 import { backlogSection, backlogTable } from './backlog-report.ts';
 import { describeMachine, loadNow, machineLine } from './machine.ts';
-import { writeSection } from './numbers-doc.ts';
 import { replaySettings, runVariant, type VariantResult } from './replay-bench.ts';
 import { drawReplay } from './replay-picture.ts';
 import { replaySection, replayTable } from './replay-report.ts';

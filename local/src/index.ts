@@ -1,6 +1,7 @@
-export type { Exit, Running } from './child.ts';
+export { type Exit, type Running, startChild } from './child.ts';
 export { type Mongod, type MongodOptions, startMongod } from './mongod.ts';
 export { type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.ts';
+export { writeSection } from './numbers-doc.ts';
 export { atOffsets } from './paced.ts';
 export { freePort } from './ports.ts';
 export { resolveServer, resolveServers } from './resolve-servers.ts';

@@ -24,6 +24,8 @@ export type MongodOptions = {
   dataDir: string;
   /** Memory for its cache; mongod's own choice is half of the machine. */
   cacheSizeGB?: number;
+  /** Written as a test wants them, after ours. */
+  args?: readonly string[];
 };
 
 const REPLICA_SET = 'rs0';
@@ -76,7 +78,13 @@ export async function startMongod(options: MongodOptions): Promise<Mongod> {
   return { ...controls, stop, kill, pid, port, exited, lines, uri: uriOf(''), uriOf };
 }
 
-function createInstance({ binary, port, dataDir, cacheSizeGB = 0.25 }: MongodOptions & { port: number }) {
+function createInstance({
+  binary,
+  port,
+  dataDir,
+  cacheSizeGB = 0.25,
+  args = [],
+}: MongodOptions & { port: number }) {
   return new MongoInstance({
     instance: {
       port,
@@ -95,6 +103,7 @@ function createInstance({ binary, port, dataDir, cacheSizeGB = 0.25 }: MongodOpt
         '--nounixsocket',
         // There is nobody to hand over to either, so a stop need not wait 15 s for it.
         ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
+        ...args,
       ],
     },
     binary: { systemBinary: binary, checkMD5: false },
