@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { Delivery } from '@paystream/nats';
 import { type Backlog, createBacklog } from './backlog.ts';
+import type { Apply } from './settling.ts';
 import { StoreUnavailable } from './store.ts';
 import { collectLog } from './testing/fixture.ts';
 import { createFakeQueue, deliveriesAt, deliveryOf, type FakeQueue, timesOf } from './testing/replaying.ts';
@@ -37,12 +37,18 @@ function create(): Setup {
   const applied: Setup['applied'] = [];
   const next: Setup['next'] = [];
   const pings = { count: 0, isAway: false };
-  const apply = async (_subscription: unknown, deliveries: readonly Delivery[]) => {
-    await next.shift()?.();
+  const apply: Apply = async (_subscription, deliveries) => {
+    try {
+      await next.shift()?.();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return { kind: 'away', left: deliveries, cause: error.cause };
+    }
     for (const delivery of deliveries) {
       applied.push([delivery.storedAt.getTime(), now()]);
       await queue.settle(delivery, { kind: 'ack' });
     }
+    return { kind: 'settled' };
   };
   const store = {
     ping: async () => {
@@ -258,12 +264,12 @@ describe('without the database', () => {
     run(0, 100);
     setup.next.push(...Array.from({ length: 8 }, () => away));
 
-    await setup.pass(250 + 500 + 1_000 + 2_000 + 4_000 - 1);
+    await setup.pass(250 + 500 + 1_000 + 2_000 + 3_000 - 1);
     expect(setup.pings.count).toBe(4);
     await setup.pass(1);
     expect(setup.pings.count).toBe(5);
-    await setup.pass(5_000 * 3);
-    expect(setup.applied[0]).toEqual([0, 22_750]);
+    await setup.pass(3_000 * 3);
+    expect(setup.applied[0]).toEqual([0, 15_750]);
 
     setup.next.push(away);
     await setup.pass(100 + 250);

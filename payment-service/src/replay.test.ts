@@ -98,6 +98,8 @@ function create({ brokerPaces = false } = {}) {
     maxGapMs: 1_000,
     liveWithinMs: 2_000,
     owner: 'me',
+    // It answers others while it does not answer this.
+    databaseUp: () => true,
     now: () => new Date(),
     clock: () => performance.now(),
   });

@@ -12,6 +12,7 @@ beforeEach(() => {
 });
 
 const add = (nowMs: number, ...storedAtMs: number[]) => timetable.add(deliveriesAt(...storedAtMs), nowMs);
+const putBack = (due: Due) => timetable.putBack(due, due.deliveries);
 const take = (nowMs: number): Due => {
   const due = timetable.takeDue(nowMs);
   if (due === undefined) throw new Error('nothing is due');
@@ -165,7 +166,7 @@ describe('what could not be applied', () => {
       take(0);
       const inFlight = [take(100), take(200), take(300)];
 
-      for (const index of order) timetable.putBack(inFlight[index] as Due);
+      for (const index of order) putBack(inFlight[index] as Due);
       timetable.restart({ sinceMs: 100, nowMs: 5_000, pace: original });
 
       expect(dueTimes()).toEqual([
@@ -183,7 +184,7 @@ describe('what could not be applied', () => {
     const failed = take(100);
     take(200);
 
-    timetable.putBack(failed);
+    putBack(failed);
     timetable.restart({ sinceMs: 100, nowMs: 1_000, pace: original });
 
     expect(dueTimes()).toEqual([
@@ -195,7 +196,7 @@ describe('what could not be applied', () => {
   test('as the first of all begins anew', () => {
     add(0, 0, 100);
 
-    timetable.putBack(take(0));
+    putBack(take(0));
     timetable.restart({ sinceMs: 0, nowMs: 9_000, pace: original });
 
     expect(take(9_000)).toMatchObject({ isFirst: true });
