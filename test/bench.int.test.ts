@@ -35,7 +35,8 @@ describe('the benches, at a size that shows only that they work', () => {
     expect(plain.numbers).toMatchObject({ events: settings.events, repeats: 0 });
     expect(plain.numbers.appliedMs).toBeLessThan(plain.numbers.originalMs / 2);
     expect(ours.numbers).toMatchObject({ events: settings.events, repeats: 0 });
-    expect(Math.abs(ours.numbers.spanOff)).toBeLessThan(0.1);
+    // The span is under a second here, and other work on the machine moves its ends.
+    expect(Math.abs(ours.numbers.spanOff)).toBeLessThan(0.4);
     expect(ours.numbers.hole.appliedMs).toBeLessThan(settings.holeMs);
     expect(ours.numbers.live.count).toBeGreaterThan(5);
     expect(replaySection([plain, ours], settings, machine)).toContain('Paystream, speed 1');

@@ -80,7 +80,7 @@ describe('recordEvents on a real database', () => {
     expect(outcomes).toEqual([
       { kind: 'applied' },
       { kind: 'applied' },
-      { kind: 'retry', detail: expect.stringContaining('larger than') },
+      { kind: 'retry', detail: expect.stringContaining('larger than'), error: expect.any(Error) },
     ]);
   });
 
