@@ -7,6 +7,7 @@ export {
 export { type BrokerCheckState, durabilityOf, watchBroker } from './broker-check.ts';
 export { type BrokerConnection, type BrokerState, connectBroker } from './connection.ts';
 export { deadLetterHeaders } from './dead-letter.ts';
+export * from './fields.ts';
 export * from './messages.ts';
 export type { Headers } from './origin.ts';
 export type { OutgoingMessage } from './outgoing.ts';
@@ -31,3 +32,4 @@ export {
   type SubscriptionOptions,
   type SubscriptionState,
 } from './subscription.ts';
+export { toUnmapped, type UnmappedWebhook, webhookBytesMax } from './webhooks.ts';

@@ -3,8 +3,12 @@ import type { Express } from 'express';
 import { openapi } from './openapi.ts';
 import { mountReplay, type ReplayRoutesOptions } from './replay-routes.ts';
 import { mountTransactions, type TransactionRoutesOptions } from './transaction-routes.ts';
+import { mountWebhooks, type WebhookRoutesOptions } from './webhook-routes.ts';
 
-export interface PaymentAppOptions extends TransactionRoutesOptions, ReplayRoutesOptions {
+export interface PaymentAppOptions
+  extends TransactionRoutesOptions,
+    ReplayRoutesOptions,
+    WebhookRoutesOptions {
   log: Log;
   readiness: () => Readiness;
 }
@@ -18,6 +22,7 @@ export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptio
     routes: (app) => {
       mountTransactions(app, options);
       mountReplay(app, options);
+      mountWebhooks(app, options);
     },
   });
 }

@@ -1,8 +1,16 @@
-import { type Delivery, decodeEvent, headerNames, type Settlement, type Subscription } from '@paystream/nats';
+import {
+  type Delivery,
+  decodeEvent,
+  headerNames,
+  type PaymentEvent,
+  type Settlement,
+  type Subscription,
+} from '@paystream/nats';
 import type { Log } from '@paystream/runtime';
 import type { IncomingEvent } from './domain/record.ts';
 import { type RecordOutcome, recordEvents } from './record-events.ts';
 import type { TransactionStore } from './store.ts';
+import type { KeptWebhook, WebhookStore } from './webhook-store.ts';
 
 /**
  * Applies the deliveries exactly once and settles each. Rejects when the database is away (StoreUnavailable) or on a
@@ -12,13 +20,14 @@ export type Apply = (subscription: Subscription, deliveries: readonly Delivery[]
 
 export interface ApplyOptions {
   store: TransactionStore;
+  webhooks: WebhookStore;
   log: Log;
   now: () => Date;
 }
 
 /** What both ways into the record do with messages: the live one and the replay. */
-export function createApply({ store, log, now }: ApplyOptions): Apply {
-  const settle = async (subscription: Subscription, { delivery, outcome, event }: Settling) => {
+export function createApply({ store, webhooks, log, now }: ApplyOptions): Apply {
+  const settle = async (subscription: Subscription, { delivery, outcome, event, webhookId }: Settling) => {
     const settled = await subscription.settle(delivery, settlementOf(outcome));
     const line = {
       outcome: outcome.kind,
@@ -28,6 +37,7 @@ export function createApply({ store, log, now }: ApplyOptions): Apply {
       txId: event?.txId,
       action: event?.action,
       eventId: event?.eventId,
+      webhookId,
       sequence: delivery.sequence,
       deliveries: delivery.deliveries,
       storedAt: delivery.storedAt,
@@ -39,21 +49,28 @@ export function createApply({ store, log, now }: ApplyOptions): Apply {
 
   return async (subscription, deliveries) => {
     const inHand = deliveries.map(read);
-    const readable = inHand.filter((item) => item.kind === 'event');
-    const outcomes = await recordEvents(
-      { store, now },
-      readable.map(({ event }) => event),
+    // Before the events: what a history entry links to is there.
+    const unkept = await webhooks.keep(inHand.flatMap(({ webhook }) => webhook ?? []));
+    const unkeptDetail = ({ webhook }: InHand) =>
+      webhook === undefined ? undefined : unkept.get(webhook.id);
+    const recordable = inHand.filter(
+      (item): item is EventInHand => item.kind === 'event' && unkeptDetail(item) === undefined,
     );
-    const settlings: Settling[] = [
-      ...readable.map(({ delivery, event }, index) => ({
-        delivery,
-        event,
-        outcome: outcomes[index] ?? noOutcome,
-      })),
-      ...inHand
-        .filter((item) => item.kind === 'unreadable')
-        .map((item) => ({ delivery: item.delivery, outcome: item, event: undefined })),
-    ];
+    const recorded = await recordEvents(
+      { store, now },
+      recordable.map(({ event }) => event),
+    );
+    const outcomeOf = new Map<InHand, Outcome>(
+      recordable.map((item, index) => [item, recorded[index] ?? noOutcome]),
+    );
+    const settlings = inHand.map((item): Settling => {
+      const event = item.kind === 'event' ? item.event : undefined;
+      const webhookId = event?.webhookId ?? item.webhook?.id;
+      const detail = unkeptDetail(item);
+      if (detail !== undefined) return { ...item, event, webhookId, outcome: { kind: 'retry', detail } };
+      if (item.kind !== 'event') return { ...item, event, webhookId, outcome: item };
+      return { ...item, webhookId, outcome: outcomeOf.get(item) ?? noOutcome };
+    });
     await Promise.all(settlings.map((settling) => settle(subscription, settling)));
   };
 }
@@ -62,13 +79,23 @@ interface Settling {
   delivery: Delivery;
   outcome: Outcome;
   event: IncomingEvent | undefined;
+  webhookId: string | undefined;
 }
 
+/** `webhook`: what it brought along to be kept. */
 type InHand =
-  | { kind: 'event'; delivery: Delivery; event: IncomingEvent }
-  | { kind: 'unreadable'; delivery: Delivery; reason: string; detail: string };
+  | EventInHand
+  | { kind: 'unmapped'; delivery: Delivery; webhook: KeptWebhook }
+  | { kind: 'unreadable'; delivery: Delivery; webhook?: undefined; reason: string; detail: string };
 
-type Outcome = RecordOutcome | { kind: 'unreadable'; reason: string; detail: string };
+interface EventInHand {
+  kind: 'event';
+  delivery: Delivery;
+  event: IncomingEvent;
+  webhook: KeptWebhook | undefined;
+}
+
+type Outcome = RecordOutcome | { kind: 'unmapped' } | { kind: 'unreadable'; reason: string; detail: string };
 
 const noOutcome: Outcome = { kind: 'retry', detail: 'no outcome is known' };
 
@@ -76,6 +103,8 @@ const levels = {
   applied: 'info',
   duplicate: 'info',
   retry: 'warn',
+  // It is kept, and nobody waits for it.
+  unmapped: 'warn',
   // Two contents under one event id, or a message that cannot be applied: a person must look.
   conflict: 'error',
   'dead-letter': 'error',
@@ -87,6 +116,7 @@ function settlementOf(outcome: Outcome): Settlement {
     case 'applied':
     case 'duplicate':
     case 'conflict':
+    case 'unmapped':
       return { kind: 'ack' };
     case 'retry':
       return { kind: 'retry', detail: outcome.detail };
@@ -100,17 +130,44 @@ function settlementOf(outcome: Outcome): Settlement {
 
 function read(delivery: Delivery): InHand {
   const decoded = decodeEvent(delivery);
-  if (decoded.kind === 'unreadable') return { ...decoded, delivery };
-  const { occurredAt, receivedAt, ...said } = decoded.event;
+  switch (decoded.kind) {
+    case 'unreadable':
+      return { ...decoded, delivery };
+    case 'unmapped': {
+      const { source, receivedAt, webhook, reasons } = decoded.unmapped;
+      return { kind: 'unmapped', delivery, webhook: toKept({ source, receivedAt, ...webhook, reasons }) };
+    }
+    case 'event':
+      return readEvent(delivery, decoded.event, decoded.fingerprint);
+    default:
+      return decoded satisfies never;
+  }
+}
+
+function readEvent(delivery: Delivery, decoded: PaymentEvent, fingerprint: string): InHand {
+  const { occurredAt, receivedAt, webhook, ...said } = decoded;
   const { storedAt, sequence, deliveries } = delivery;
   const event: IncomingEvent = {
     ...said,
-    fingerprint: decoded.fingerprint,
+    fingerprint,
+    webhookId: webhook?.id,
     occurredAt: occurredAt === undefined ? undefined : new Date(occurredAt),
     receivedAt: new Date(receivedAt),
     storedAt,
     sequence,
     deliveries,
   };
-  return { kind: 'event', delivery, event };
+  const body = webhook?.body;
+  const kept =
+    webhook === undefined || body === undefined
+      ? undefined
+      : toKept({ source: said.source, receivedAt, ...webhook, body, reasons: [] });
+  return { kind: 'event', delivery, event, webhook: kept };
+}
+
+function toKept({
+  receivedAt,
+  ...said
+}: Omit<KeptWebhook, 'receivedAt'> & { receivedAt: string }): KeptWebhook {
+  return { ...said, receivedAt: new Date(receivedAt) };
 }

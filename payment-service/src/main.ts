@@ -27,6 +27,7 @@ import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
 import { createMongoLink } from './store-mongo-connection.ts';
 import { createMongoReplayStore } from './store-mongo-replay.ts';
+import { createMongoWebhookStore } from './store-mongo-webhooks.ts';
 
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
@@ -42,6 +43,7 @@ const { fail } = stopOnSignal({ log, stop: () => stop() });
 
 const link = configOrExit(name, () => createMongoLink({ uri: config.MONGO_URI, log }));
 const store = createMongoStore({ uri: config.MONGO_URI, log, link });
+const webhooks = createMongoWebhookStore({ link });
 const broker = connectBroker({
   uri: config.NATS_URI,
   name,
@@ -65,7 +67,7 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const apply = createApply({ store, log, now });
+const apply = createApply({ store, webhooks, log, now });
 const subscription = createSubscription({ broker, log });
 const backlog = createBacklog({
   subscription: createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax }),
@@ -132,6 +134,7 @@ const app = createPaymentApp({
   log,
   readiness,
   store,
+  webhooks,
   stopping: stopping.signal,
   door,
   replay,

@@ -8,6 +8,7 @@ import {
   transactionQuerySchema,
   transactionSchema,
 } from './schemas.ts';
+import { receivedWebhookSchema, webhookIdSchema } from './webhook-routes.ts';
 
 const operators = [{ operatorToken: [] }];
 // A service that only its own machine can reach shows everything to whoever asks.
@@ -105,6 +106,31 @@ export const openapi: object = createDocument({
             'forbidden',
             'body-too-large',
             'unsupported-media-type',
+            'database-unavailable',
+          ),
+        },
+      },
+    },
+    '/webhooks-received/{id}': {
+      get: {
+        operationId: 'getReceivedWebhook',
+        summary: 'A webhook as it came, for 90 days',
+        security: viewers,
+        requestParams: {
+          path: z.object({
+            id: webhookIdSchema.meta({
+              description: 'The webhookId of a history entry, or of a line of the log.',
+              example: '0123456789abcdef0123456789abcdef',
+            }),
+          }),
+        },
+        responses: {
+          '200': { description: 'The webhook', ...json(receivedWebhookSchema) },
+          ...problemResponses(
+            'invalid-parameter',
+            'unauthorized',
+            'forbidden',
+            'unknown-webhook',
             'database-unavailable',
           ),
         },

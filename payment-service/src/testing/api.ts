@@ -5,7 +5,9 @@ import { openapi } from '../openapi.ts';
 import type { ReplayChange } from '../replay-store.ts';
 import type { Replay, ReplayState } from '../replay-types.ts';
 import type { TransactionStore } from '../store.ts';
+import type { WebhookStore } from '../webhook-store.ts';
 import { collectLog } from './fixture.ts';
+import { createMemoryWebhookStore } from './memory-webhook-store.ts';
 
 export interface ApiAnswer {
   status: number;
@@ -34,6 +36,7 @@ export interface ApiOptions {
   open?: boolean;
   replay?: Replay;
   brokerPaces?: boolean;
+  webhooks?: WebhookStore;
 }
 
 export const openapiCheck = createOpenapiCheck(openapi);
@@ -41,7 +44,13 @@ export const openapiCheck = createOpenapiCheck(openapi);
 /** The HTTP side in this process, on a free port. */
 export async function startApi(
   store: TransactionStore,
-  { tokens = [], open = tokens.length === 0, replay = fakeReplay(), brokerPaces = false }: ApiOptions = {},
+  {
+    tokens = [],
+    open = tokens.length === 0,
+    replay = fakeReplay(),
+    brokerPaces = false,
+    webhooks = createMemoryWebhookStore(),
+  }: ApiOptions = {},
 ): Promise<TestApi> {
   const { log, lines } = collectLog();
   const stopping = new AbortController();
@@ -49,6 +58,7 @@ export async function startApi(
   const app = createPaymentApp({
     log,
     store,
+    webhooks,
     readiness,
     stopping: stopping.signal,
     door: createDoor({ tokens, open }),
@@ -92,6 +102,7 @@ export async function startApi(
 function templateOf(path: string): string | undefined {
   const [address = ''] = path.split('?');
   if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
+  if (/^\/webhooks-received\/[^/]+$/.test(address)) return '/webhooks-received/{id}';
   return address === '/transactions' || address === '/replay' ? address : undefined;
 }
 

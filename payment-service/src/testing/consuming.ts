@@ -15,7 +15,9 @@ import { throwAwayFolder } from '../../../test/harness.ts';
 import { createApply } from '../apply.ts';
 import { type Consumer, createConsumer } from '../consumer.ts';
 import type { TransactionStore } from '../store.ts';
+import type { WebhookStore } from '../webhook-store.ts';
 import { collectLog } from './fixture.ts';
+import { createMemoryWebhookStore } from './memory-webhook-store.ts';
 
 export interface TestBroker {
   server: NatsServer;
@@ -78,7 +80,11 @@ export interface TestConsumer {
 /** A consumer in this process, as `main.ts` puts it together. */
 export function startConsumer(
   broker: TestBroker,
-  { store, running = true }: { store: TransactionStore; running?: boolean },
+  {
+    store,
+    webhooks = createMemoryWebhookStore(),
+    running = true,
+  }: { store: TransactionStore; webhooks?: WebhookStore; running?: boolean },
 ): TestConsumer {
   const { log, lines, said } = collectLog();
   const calls = { readRecords: 0, writeChanges: 0 };
@@ -96,7 +102,7 @@ export function startConsumer(
   const subscription = createSubscription({ broker: broker.connection, log });
   const consumer = createConsumer({
     subscription,
-    apply: createApply({ store: counted, log, now: () => new Date() }),
+    apply: createApply({ store: counted, webhooks, log, now: () => new Date() }),
     store: counted,
     log,
   });
