@@ -7,16 +7,16 @@ import {
   type Readiness,
   stopOnSignal,
 } from '@paystream/runtime';
-import type { Adapter } from './adapters/adapter.ts';
-import { xPayment } from './adapters/x-payment.ts';
 import { createGateway } from './app.ts';
-import { readConfig } from './config.ts';
+import { readConfig, readSources } from './config.ts';
+import { createLiveSources } from './live-sources.ts';
 
 const name = 'third-party-gateway';
-const sources: ReadonlyMap<string, Adapter> = new Map([['x-payment', xPayment]]);
 
 const config = configOrExit(name, readConfig);
 const log = createLog({ name, level: config.LOG_LEVEL });
+const sources = configOrExit(name, () => createLiveSources({ read: () => readSources(config), log }));
+process.on('SIGHUP', sources.reload);
 const broker = connectBroker({
   uri: config.NATS_URI,
   name,
@@ -63,7 +63,7 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
 const app = createGateway({
   log,
   readiness,
-  sources,
+  sources: sources.current,
   publisher: createPublisher({ broker }),
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
@@ -73,7 +73,7 @@ const app = createGateway({
 });
 const listening = listen(app, { port: config.PORT, host: config.HOST });
 listening.then(({ port }) => {
-  log.info({ host: config.HOST, port, sources: [...sources.keys()] }, 'service.listening');
+  log.info({ host: config.HOST, port, sources: [...sources.current().keys()] }, 'service.listening');
 }, fail);
 
 async function stop(): Promise<void> {
