@@ -78,16 +78,37 @@ describe('the signature of an item', () => {
   test('cannot be moved to other fields: only a reference may hold separators', () => {
     const text = 'PSP1::Merchant:evil:9000:EUR:AUTHORISATION:true:1000:EUR:AUTHORISATION:false';
     const additionalData = { hmacSignature: signatureOver(text) };
+    const amount = { value: 9_000, currency: 'EUR' };
+    const own = item({
+      merchantReference: 'evil:9000:EUR:AUTHORISATION:true',
+      success: 'false',
+      additionalData,
+    });
     const moved = [
-      item({ merchantReference: 'evil', amount: { value: 9_000, currency: 'EUR' }, additionalData }),
-      item({ success: 'true:1000:EUR:AUTHORISATION:false', additionalData, merchantReference: 'evil' }),
-      item({ merchantAccountCode: 'Merchant:evil', merchantReference: '9000', additionalData }),
+      item({
+        merchantReference: 'evil',
+        amount,
+        success: 'true:1000:EUR:AUTHORISATION:false',
+        additionalData,
+      }),
+      item({
+        merchantAccountCode: 'Merchant:evil:9000:EUR:AUTHORISATION',
+        merchantReference: 'true',
+        success: 'false',
+        additionalData,
+      }),
+      item({
+        pspReference: 'PSP1::Merchant:evil',
+        originalReference: '9000',
+        merchantAccountCode: 'EUR',
+        merchantReference: 'AUTHORISATION:true',
+        success: 'false',
+        additionalData,
+      }),
     ];
 
-    for (const one of moved) {
-      const { kind } = decide(requestOf(one));
-      expect(kind).toBe('refused');
-    }
+    expect(decide(requestOf(own)).kind).toBe('accepted');
+    for (const one of moved) expect(decide(requestOf(one))).toEqual(refused('signature-malformed'));
   });
 
   test.each([
