@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { readJsonBody } from '../json-body.ts';
 import { decode, equals, findSigner, hmac } from '../signatures.ts';
 import type { Adapter, Candidate, RefusalCode, Verdict } from './adapter.ts';
-import { type Json, noteOf, objectOf, txIdOf } from './candidate.ts';
+import { type Json, noteOf, objectOf, textOf, txIdOf } from './candidate.ts';
 
 const settings = {
   /** `auto`: Adyen captures by itself, so that an authorisation is the money. */
@@ -49,12 +49,13 @@ export const adyen: Adapter<typeof settings> = {
     const candidates: Candidate[] = [];
     const unmapped: string[] = [];
     for (const [index, item] of itemsOf(body).entries()) {
-      const { eventCode, success, merchantAccountCode } = item;
-      const said = saidBy.get(`${eventCode} ${success}`)?.(captureMode);
+      const { merchantAccountCode } = item;
+      const type = `${textOf(item.eventCode)} ${textOf(item.success)}`;
+      const said = saidBy.get(type)?.(captureMode);
       const isOther = account !== undefined && merchantAccountCode !== account;
       if (isOther) unmapped.push(`item ${index + 1} is of another account than the one that is set`);
       else if (said === undefined)
-        unmapped.push(`nothing is made of item ${index + 1}: ${String(eventCode).slice(0, 100)} ${success}`);
+        unmapped.push(`nothing is made of item ${index + 1}: ${type.slice(0, 100)}`);
       else if (said.action === 'CANCELED' && said.stands && objectOf(item.amount).value === 0)
         // An amount of 0 is our word for one that did not happen.
         unmapped.push(`item ${index + 1} is a cancellation that does not say of how much`);
@@ -92,10 +93,10 @@ function signedTextsOf(item: Json): string[] | undefined {
   const { value, currency } = objectOf(item.amount);
   const { pspReference, originalReference, merchantAccountCode, merchantReference, eventCode, success } =
     item;
-  const before = [pspReference, originalReference ?? '', merchantAccountCode].map(String);
-  const after = [value, currency, eventCode, success].map(String);
+  const before = [pspReference, originalReference, merchantAccountCode].map(textOf);
+  const after = [value, currency, eventCode, success].map(textOf);
   if ([...before, ...after].some((field) => /[:\\]/.test(field))) return undefined;
-  const reference = String(merchantReference ?? '');
+  const reference = textOf(merchantReference);
   const escaped = reference.replaceAll(/[\\:]/g, (character) => `\\${character}`);
   return [...new Set([escaped, reference])].map((own) => [...before, own, ...after].join(':'));
 }
@@ -147,7 +148,7 @@ function candidateOf(source: string, item: Json, { action, stands, isPart }: Sai
     currency,
     note: noteOf(reason),
     reference: isPart ? pspReference : undefined,
-    eventId: `${pspReference}:${eventCode}:${success}`,
+    eventId: [pspReference, eventCode, success].map(textOf).join(':'),
     occurredAt: eventDate,
   };
 }

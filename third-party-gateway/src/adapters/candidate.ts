@@ -8,6 +8,13 @@ export function objectOf(value: unknown): Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object(value) : nothing;
 }
 
+/** A text, a number or a boolean as text; empty for all else, also for what says of itself how it is to be written. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : '';
+}
+
 /** `<source>:<their id>`: two sources may use the same ids. */
 export function txIdOf(source: string, id: unknown): string | undefined {
   return typeof id === 'string' && id !== '' ? `${source}:${id}` : undefined;

@@ -201,6 +201,29 @@ describe.each(cases.map((one) => [one.adapter.name, one] as const))('the adapter
     );
   });
 
+  test('never throws for a value in the place of another, verified or not', () => {
+    const hostile: unknown[] = [
+      { toString: 1, valueOf: 1 },
+      { toString: {} },
+      [[]],
+      null,
+      true,
+      -1,
+      '',
+      '\ud800',
+      {},
+    ];
+    const open = one.source({ verifies: false });
+    for (const { body } of fixtures.map((fixture) => sign(fixture.body))) {
+      for (const changed of hostile.flatMap((value) => replacedEverywhere(JSON.parse(body), value))) {
+        const webhook = toWebhook({ headers: signed.headers, body: JSON.stringify(changed) });
+
+        expect(['accepted', 'invalid']).toContain(open.decide(webhook).kind);
+        expect(['accepted', 'refused']).toContain(source.decide(webhook).kind);
+      }
+    }
+  });
+
   test('never throws for a body that is JSON', () => {
     const open = one.source({ verifies: false });
     fc.assert(
@@ -212,3 +235,14 @@ describe.each(cases.map((one) => [one.adapter.name, one] as const))('the adapter
     );
   });
 });
+
+/** The value with another one in the place of each of its parts, one at a time. */
+function replacedEverywhere(value: unknown, by: unknown): unknown[] {
+  if (typeof value !== 'object' || value === null) return [by];
+  const parts = Object.entries(value).flatMap(([key, part]) =>
+    replacedEverywhere(part, by).map((replaced) =>
+      Array.isArray(value) ? Object.assign([...value], { [key]: replaced }) : { ...value, [key]: replaced },
+    ),
+  );
+  return [by, ...parts];
+}

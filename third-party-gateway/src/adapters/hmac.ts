@@ -4,7 +4,7 @@ import { bodySignatureSchema, signBody, verifyBodySignature } from '../body-sign
 import { followJsonPath, parseJsonPath } from '../json-path.ts';
 import { readTextSecret, textSecretRule } from '../signatures.ts';
 import type { Adapter } from './adapter.ts';
-import { currencyOf, noteOf, timeOf, txIdOf } from './candidate.ts';
+import { currencyOf, noteOf, textOf, timeOf, txIdOf } from './candidate.ts';
 
 const path = z.string().transform((text, context) => {
   const steps = parseJsonPath(text);
@@ -45,7 +45,7 @@ export const hmac: Adapter<typeof settings> = {
   translate: (body, { source, settings: { mapping } }) => {
     const at = (steps: readonly (string | number)[] | undefined) =>
       steps === undefined ? undefined : followJsonPath(body, steps);
-    const word = String(at(mapping.action.path));
+    const word = textOf(at(mapping.action.path));
     const action = Object.hasOwn(mapping.action.values, word) ? mapping.action.values[word] : undefined;
     if (action === undefined) {
       const why = `no action is mapped to the value ${JSON.stringify(word.slice(0, 100))}`;
@@ -53,13 +53,13 @@ export const hmac: Adapter<typeof settings> = {
     }
     const occurredAt = at(mapping.occurredAt);
     const candidate = {
-      txId: txIdOf(source, textOf(at(mapping.txId))),
+      txId: txIdOf(source, idOf(at(mapping.txId))),
       action,
       amount: at(mapping.amount),
       currency: currencyOf(at(mapping.currency)),
       note: noteOf(at(mapping.note)),
-      reference: textOf(at(mapping.reference)),
-      eventId: textOf(at(mapping.eventId)),
+      reference: idOf(at(mapping.reference)),
+      eventId: idOf(at(mapping.eventId)),
       occurredAt: timeOf(occurredAt) ?? occurredAt,
     };
     return { kind: 'translated', candidates: [candidate], unmapped: [] };
@@ -68,6 +68,6 @@ export const hmac: Adapter<typeof settings> = {
 };
 
 /** Some senders count their ids. */
-function textOf(value: unknown): unknown {
+function idOf(value: unknown): unknown {
   return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value;
 }

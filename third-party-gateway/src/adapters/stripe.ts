@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { z } from 'zod';
 import { decode, equals, findSigner, hmac, isFresh, readTimestamp, signaturesMax } from '../signatures.ts';
 import type { Adapter, Candidate, RefusalCode, Verdict } from './adapter.ts';
-import { currencyOf, type Json, noteOf, objectOf, timeOf, txIdOf } from './candidate.ts';
+import { currencyOf, type Json, noteOf, objectOf, textOf, timeOf, txIdOf } from './candidate.ts';
 
 const signatureHeader = 'stripe-signature';
 const secretPattern = /^whsec_[\x21-\x7e]{10,200}$/;
@@ -51,7 +51,7 @@ export const stripe: Adapter<typeof settings> = {
 
   translate: (body, { source, settings: { account } }) => {
     const event = objectOf(body);
-    const type = String(event.type);
+    const type = textOf(event.type);
     const said = saidBy.get(type);
     if (said === undefined) return unmapped(`nothing is made of events of the type ${type.slice(0, 100)}`);
     if (account !== undefined && event.account !== account)
@@ -108,7 +108,7 @@ const refund = ({ id, payment_intent, status, amount, reason }: Json): Said => (
 });
 
 // An inquiry (`warning_…`) has taken no money yet, and a dispute that was won gave it back.
-const takesMoney = (status: unknown) => status !== 'won' && !String(status).startsWith('warning_');
+const takesMoney = (status: unknown) => status !== 'won' && !textOf(status).startsWith('warning_');
 
 const dispute = ({ id, payment_intent, status, amount, reason }: Json): Said => ({
   payment: payment_intent,
