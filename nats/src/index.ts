@@ -32,4 +32,10 @@ export {
   type SubscriptionOptions,
   type SubscriptionState,
 } from './subscription.ts';
+export {
+  requestTranslation,
+  serveTranslations,
+  type Translated,
+  type WebhookToTranslate,
+} from './translation.ts';
 export { toUnmapped, type UnmappedWebhook, webhookBytesMax } from './webhooks.ts';

@@ -6,6 +6,7 @@ import {
   durabilityOf,
   readBacklog,
   readPaymentPosition,
+  requestTranslation,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -135,6 +136,7 @@ const app = createPaymentApp({
   readiness,
   store,
   webhooks,
+  translate: (webhook) => requestTranslation(broker, webhook),
   stopping: stopping.signal,
   door,
   replay,

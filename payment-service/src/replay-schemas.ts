@@ -12,6 +12,13 @@ export const speedSchema = z
 /** By the outage budget the broker has deleted what was not replayed. */
 export const finishWithinSchema = durationMs.refine((ms) => ms <= outageBudgetMs, 'must be at most 7d');
 
+/** Why an operator changes something. */
+export const reasonSchema = z
+  .string({ error: ({ input }) => (input === undefined ? 'is needed' : 'must be a string') })
+  .trim()
+  .min(1, 'must not be empty')
+  .max(500, 'must have at most 500 characters');
+
 /** What `PUT /replay` takes: what shall change, and why. */
 export const replayChangeSchema = z
   .strictObject(
@@ -25,11 +32,7 @@ export const replayChangeSchema = z
         .enum(pausables, `must be one of ${pausables.join(', ')}`)
         .optional()
         .meta({ description: 'replay: live payments go on. all: nothing is applied; webhooks are taken.' }),
-      reason: z
-        .string({ error: ({ input }) => (input === undefined ? 'is needed' : 'must be a string') })
-        .trim()
-        .min(1, 'must not be empty')
-        .max(500, 'must have at most 500 characters'),
+      reason: reasonSchema,
     },
     'must be a JSON object',
   )

@@ -1,12 +1,17 @@
 import mongoose, { type mongo } from 'mongoose';
 import { guarded, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
-import type { KeptWebhook, StoredWebhook, WebhookStore } from './webhook-store.ts';
+import type { KeptWebhook, StoredWebhook, TranslationRecord, WebhookStore } from './webhook-store.ts';
 
-type WebhookDocument = Omit<StoredWebhook, 'id'> & { _id: string };
+type WebhookDocument = Omit<StoredWebhook, 'id' | 'translations'> & {
+  _id: string;
+  translations?: TranslationRecord[];
+};
 type Webhooks = mongo.Collection<WebhookDocument>;
 
 // Longer than any sender tries again, and than a dispute about an event takes to come up.
 const keptForMs = 90 * 86_400_000;
+// Who tries more often needs no more of its own tries.
+const translationsMax = 100;
 const duplicateKey = 11_000;
 
 /** Webhooks in the collection `webhooks`, which the database itself clears of what is too old. */
@@ -37,8 +42,16 @@ export function createMongoWebhookStore({ link }: { link: MongoLink }): WebhookS
       guarded(async () => {
         const found = await webhooks().findOne({ _id: id });
         if (found === null) return undefined;
-        const { _id, ...rest } = found;
-        return { id: _id, ...rest };
+        const { _id, translations = [], ...rest } = found;
+        return { id: _id, translations, ...rest };
+      }),
+    addTranslation: (id, translation, reasons) =>
+      guarded(async () => {
+        const last = { $each: [translation], $slice: -translationsMax };
+        await webhooks().updateOne(
+          { _id: id },
+          { $set: { reasons: [...reasons] }, $push: { translations: last } },
+        );
       }),
   };
 }

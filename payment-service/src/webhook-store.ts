@@ -10,8 +10,19 @@ export interface KeptWebhook {
   reasons: string[];
 }
 
+/** What an operator had done with it, and what came of it. */
+export interface TranslationRecord {
+  at: Date;
+  by: string;
+  reason: string;
+  /** How many events were published, and how many of them were known to the broker. */
+  messages: number;
+  duplicates: number;
+}
+
 export interface StoredWebhook extends KeptWebhook {
   expiresAt: Date;
+  translations: TranslationRecord[];
 }
 
 /** Bodies for people to look at; no state is derived from them. Rejects with StoreUnavailable while the database is away. */
@@ -19,4 +30,6 @@ export interface WebhookStore {
   /** Keeps each once, whoever writes first. Resolves with those that the database refuses for what they are, and why. */
   keep(webhooks: readonly KeptWebhook[]): Promise<ReadonlyMap<string, string>>;
   find(id: string): Promise<StoredWebhook | undefined>;
+  /** Adds what was done, with what is still not understood. */
+  addTranslation(id: string, translation: TranslationRecord, reasons: readonly string[]): Promise<void>;
 }

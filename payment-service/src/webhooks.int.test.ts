@@ -1,6 +1,7 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { encodeEvent, type UnmappedWebhook } from '@paystream/nats';
+import { encodeEvent, type Translated, type UnmappedWebhook } from '@paystream/nats';
+import type { OperatorToken } from '@paystream/runtime';
 import { eventually, testMongoUri } from '../../test/harness.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
 import { createMongoStore } from './store-mongo.ts';
@@ -75,6 +76,7 @@ describe('a webhook that no event was made of', () => {
       expiresAt: new Date(Date.parse(said.receivedAt) + 90 * 86_400_000),
       body: said.webhook.body,
       reasons: said.reasons,
+      translations: [],
     });
     expect(consumer.calls).toEqual({ readRecords: 0, writeChanges: 0 });
     expect(consumer.lines.filter(({ outcome }) => outcome === 'unmapped')).toMatchObject([
@@ -225,6 +227,7 @@ describe('GET /webhooks-received/:id', () => {
       ...kept,
       receivedAt: '2026-01-02T03:04:05.678Z',
       expiresAt: '2026-04-02T03:04:05.678Z',
+      translations: [],
     });
   });
 
@@ -262,8 +265,89 @@ describe('GET /webhooks-received/:id', () => {
   test('answers as its document promises', () => {
     const promised = openapiCheck
       .promised()
-      .filter((entry) => /webhooks-received.* (200|400|404|503)$/.test(entry));
+      .filter((entry) => /webhooks-received\/{id} .*(200|400|404|503)$/.test(entry));
 
     expect([...api.seen].toSorted()).toEqual(promised.toSorted());
+  });
+});
+
+describe('POST /webhooks-received/:id/translate', () => {
+  const personOf = (name: string, role: OperatorToken['role']): OperatorToken => ({
+    name,
+    role,
+    tokenHash: createHash('sha256').update(`${name}-token`).digest(),
+  });
+  const tokens = [personOf('otto', 'operator'), personOf('vera', 'viewer')];
+  let translated: Translated = { kind: 'published', messages: 2, duplicates: 1, unmapped: ['why'] };
+  const asked: unknown[] = [];
+  let api: TestApi;
+  const kept = keptOf({ deliveryId: 'msg_1', reasons: ['not yet'] });
+  beforeAll(async () => {
+    await webhooks.keep([kept]);
+    api = await startApi(store, {
+      webhooks,
+      tokens,
+      open: true,
+      translate: async (webhook) => {
+        asked.push(webhook);
+        return translated;
+      },
+    });
+  });
+  afterAll(() => api.close());
+
+  const json = { 'content-type': 'application/json' };
+  const otto = { authorization: 'Bearer otto-token', ...json };
+  const translate = async (
+    { id = kept.id, body = '{"reason":"mended"}' }: { id?: string; body?: string } = {},
+    headers: Record<string, string> = otto,
+  ) => {
+    return api.call(`/webhooks-received/${id}/translate`, { method: 'POST', headers, body });
+  };
+
+  test('hands the webhook over as it was kept, and writes down who wanted it and what came of it', async () => {
+    const [first, second] = [await translate(), await translate()];
+
+    const { receivedAt, reasons: _, ...said } = kept;
+    expect(asked[0]).toEqual({ ...said, receivedAt: receivedAt.toISOString() });
+    expect([first.status, first.body]).toEqual([200, { messages: 2, duplicates: 1, reasons: ['why'] }]);
+    expect(second.body).toEqual(first.body);
+    const { body } = await api.call(`/webhooks-received/${kept.id}`);
+    const record = { at: expect.any(String), by: 'otto', reason: 'mended', messages: 2, duplicates: 1 };
+    expect([body.reasons, body.translations]).toEqual([['why'], [record, record]]);
+  });
+
+  test.each<[name: string, result: Translated, answer: [status: number, code: string]]>([
+    ['its source is gone', { kind: 'unknown-source' }, [409, 'translation-failed']],
+    ['it cannot be read', { kind: 'unreadable', detail: 'broken' }, [409, 'translation-failed']],
+    ['no gateway is there', { kind: 'unavailable', detail: 'none' }, [503, 'broker-unavailable']],
+  ])('says so when %s', async (_name, result, expected) => {
+    translated = result;
+
+    const { status, body } = await translate();
+
+    expect([status, body.code]).toEqual(expected);
+  });
+
+  test('needs an operator and a reason, and what it names', async () => {
+    const answers = [
+      await translate({}, json),
+      await translate({}, { ...json, authorization: 'Bearer vera-token' }),
+      await translate({ body: '{}' }),
+      await translate({ body: '{' }),
+      await translate({ body: JSON.stringify({ reason: 'r'.repeat(5_000) }) }),
+      await translate({}, { ...otto, 'content-type': 'text/plain' }),
+      await translate({ id: newId() }),
+    ];
+
+    expect(answers.map(({ status, body }) => [status, body.code])).toEqual([
+      [401, 'unauthorized'],
+      [403, 'forbidden'],
+      [400, 'invalid-parameter'],
+      [400, 'malformed-request'],
+      [413, 'body-too-large'],
+      [415, 'unsupported-media-type'],
+      [404, 'unknown-webhook'],
+    ]);
   });
 });

@@ -17,6 +17,7 @@ export const problems = {
   'unknown-transaction': { status: 404, title: 'No such transaction' },
   'unknown-webhook': { status: 404, title: 'No such webhook is kept' },
   'method-not-allowed': { status: 405, title: 'This address does not take that method' },
+  'translation-failed': { status: 409, title: 'The webhook cannot be translated' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, title: 'The body has the wrong type' },

@@ -1,4 +1,10 @@
-import { connectBroker, createPublisher, durabilityOf, watchBroker } from '@paystream/nats';
+import {
+  connectBroker,
+  createPublisher,
+  durabilityOf,
+  serveTranslations,
+  watchBroker,
+} from '@paystream/nats';
 import {
   configOrExit,
   createLog,
@@ -10,6 +16,7 @@ import {
 import { createGateway } from './app.ts';
 import { readConfig, readSources } from './config.ts';
 import { createLiveSources } from './live-sources.ts';
+import { createTranslateAgain } from './translate-again.ts';
 
 const name = 'third-party-gateway';
 
@@ -60,11 +67,14 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
   return { ok: true, detail: 'connected, and set as it must be' };
 }
 
+const publisher = createPublisher({ broker });
+const translate = createTranslateAgain({ sources: sources.current, publisher });
+serveTranslations({ broker, translate, log });
 const app = createGateway({
   log,
   readiness,
   sources: sources.current,
-  publisher: createPublisher({ broker }),
+  publisher,
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
     broker.state().up && check.state().report === undefined

@@ -17,7 +17,9 @@ export type Published = { status: 'stored'; messages: [Message, ...Message[]] } 
 export interface PublishAllOptions {
   publisher: Publisher;
   accepted: Accepted;
-  trace: { traceparent: string };
+  trace?: { traceparent: string };
+  /** Neither the body nor what was not understood is told again. */
+  bodyIsKept?: boolean;
 }
 
 // In the broker's hand at one time, of one webhook: one with many items leaves room for others.
@@ -27,7 +29,7 @@ const answerWithinMs = 4_500;
 
 /** Publishes what came of a webhook, each message under its own id. Never rejects. */
 export async function publishAll(options: PublishAllOptions): Promise<Published> {
-  const drafts = draftsOf(options.accepted);
+  const drafts = draftsOf(options);
   if (drafts.length === 1) return publishDrafts(options, drafts);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Published>((resolve) => {
@@ -52,11 +54,11 @@ type Draft = (withBody: boolean) => PaymentEvent | UnmappedWebhook;
  * body and all, and came perhaps of another webhook.
  */
 async function publishDrafts(
-  { publisher, accepted, trace }: PublishAllOptions,
+  { publisher, accepted, trace, bodyIsKept = false }: PublishAllOptions,
   drafts: readonly Draft[],
 ): Promise<Published> {
   const messages: Message[] = [];
-  let carriesBody = accepted.webhook !== undefined;
+  let carriesBody = accepted.webhook !== undefined && !bodyIsKept;
   while (messages.length < drafts.length) {
     const next = drafts.slice(messages.length, messages.length + (carriesBody ? 1 : togetherMax));
     const outcomes = await Promise.all(next.map((draft) => publisher.publish(draft(carriesBody), trace)));
@@ -72,13 +74,13 @@ async function publishDrafts(
   return { status: 'stored', messages: [first, ...others] };
 }
 
-function draftsOf({ events, unmapped, webhook }: Accepted): Draft[] {
+function draftsOf({ accepted: { events, unmapped, webhook }, bodyIsKept }: PublishAllOptions): Draft[] {
   const ofEvents = events.map(
     (event): Draft =>
       (withBody) =>
         webhook === undefined ? event : { ...event, webhook: referenceTo(webhook, withBody) },
   );
-  if (webhook === undefined || unmapped.length === 0) return ofEvents;
+  if (webhook === undefined || unmapped.length === 0 || bodyIsKept === true) return ofEvents;
   const { source, receivedAt } = webhook;
   const kept = toUnmapped({
     source,

@@ -43,6 +43,16 @@ export interface Source {
   answer: 'json' | 'accepted';
   /** Bytes and headers in, decision out. Never throws for what a sender can send. */
   decide(webhook: Webhook): Decision;
+  /** The same for one that was verified when it came. */
+  translate(webhook: Verified): Exclude<Decision, { kind: 'refused' }>;
+}
+
+/** A webhook that was verified, now or once. */
+export interface Verified {
+  keyId: string;
+  body: Uint8Array;
+  deliveryId: string | undefined;
+  receivedAt: Date;
 }
 
 export interface SourceSecret extends Key {
@@ -72,18 +82,14 @@ export function createSource(options: SourceOptions): Source {
     return adapter.verify(webhook, active, settings);
   };
 
-  const decide: Source['decide'] = (webhook) => {
-    const verdict = judge(webhook);
-    if (verdict.kind !== 'verified') return verdict;
+  const translate: Source['translate'] = (webhook) => {
+    const { keyId, deliveryId } = webhook;
     const json = readJsonBody(webhook.body);
     if (json.kind === 'refused') return { kind: 'malformed', detail: json.detail };
-    const { deliveryIdHeader } = adapter;
-    const given = deliveryIdHeader === undefined ? undefined : webhook.headers[deliveryIdHeader];
-    const deliveryId = given === undefined ? undefined : String(given);
     const translation = adapter.translate(json.value, { source: name, settings, deliveryId });
     if (translation.kind === 'invalid') return translation;
 
-    const received = receivedOf(name, deliveryId, webhook);
+    const received = receivedOf(name, webhook);
     const unmapped = [...translation.unmapped];
     const events: PaymentEvent[] = [];
     for (const candidate of translation.candidates.slice(0, eventsMax)) {
@@ -93,14 +99,24 @@ export function createSource(options: SourceOptions): Source {
     }
     if (translation.candidates.length > eventsMax) unmapped.push(`it has more than ${eventsMax} events`);
     if (events.length + unmapped.length === 0) unmapped.push('it says nothing about a payment');
-    const webhookKept = adapter.keepsBody || unmapped.length > 0 ? received : undefined;
-    return { kind: 'accepted', keyId: verdict.keyId, events, unmapped, webhook: webhookKept };
+    const kept = adapter.keepsBody || unmapped.length > 0 ? received : undefined;
+    return { kind: 'accepted', keyId, events, unmapped, webhook: kept };
   };
 
-  return { name, adapter: adapter.name, verifies, answer, decide };
+  const decide: Source['decide'] = (webhook) => {
+    const verdict = judge(webhook);
+    if (verdict.kind !== 'verified') return verdict;
+    const { deliveryIdHeader } = adapter;
+    const given = deliveryIdHeader === undefined ? undefined : webhook.headers[deliveryIdHeader];
+    const deliveryId = given === undefined ? undefined : String(given);
+    const { body, receivedAt } = webhook;
+    return translate({ keyId: verdict.keyId, body, deliveryId, receivedAt });
+  };
+
+  return { name, adapter: adapter.name, verifies, answer, decide, translate };
 }
 
-function receivedOf(source: string, deliveryId: string | undefined, { body, receivedAt }: Webhook) {
+function receivedOf(source: string, { body, deliveryId, receivedAt }: Verified): ReceivedWebhook {
   const hash = createHash('sha256')
     .update(`${source} ${deliveryId ?? ''} `)
     .update(body);

@@ -5,6 +5,7 @@ import { openapi } from '../openapi.ts';
 import type { ReplayChange } from '../replay-store.ts';
 import type { Replay, ReplayState } from '../replay-types.ts';
 import type { TransactionStore } from '../store.ts';
+import type { WebhookRoutesOptions } from '../webhook-routes.ts';
 import type { WebhookStore } from '../webhook-store.ts';
 import { collectLog } from './fixture.ts';
 import { createMemoryWebhookStore } from './memory-webhook-store.ts';
@@ -37,6 +38,7 @@ export interface ApiOptions {
   replay?: Replay;
   brokerPaces?: boolean;
   webhooks?: WebhookStore;
+  translate?: WebhookRoutesOptions['translate'];
 }
 
 export const openapiCheck = createOpenapiCheck(openapi);
@@ -50,6 +52,7 @@ export async function startApi(
     replay = fakeReplay(),
     brokerPaces = false,
     webhooks = createMemoryWebhookStore(),
+    translate = async () => ({ kind: 'unavailable', detail: 'there is no gateway' }),
   }: ApiOptions = {},
 ): Promise<TestApi> {
   const { log, lines } = collectLog();
@@ -59,6 +62,7 @@ export async function startApi(
     log,
     store,
     webhooks,
+    translate,
     readiness,
     stopping: stopping.signal,
     door: createDoor({ tokens, open }),
@@ -103,6 +107,7 @@ function templateOf(path: string): string | undefined {
   const [address = ''] = path.split('?');
   if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
   if (/^\/webhooks-received\/[^/]+$/.test(address)) return '/webhooks-received/{id}';
+  if (/^\/webhooks-received\/[^/]+\/translate$/.test(address)) return '/webhooks-received/{id}/translate';
   return address === '/transactions' || address === '/replay' ? address : undefined;
 }
 

@@ -11,7 +11,8 @@ export function createMemoryWebhookStore(): WebhookStore & { kept: Map<string, K
     },
     find: async (id) => {
       const found = kept.get(id);
-      return found === undefined ? undefined : { ...found, expiresAt: found.receivedAt };
+      return found === undefined ? undefined : { ...found, expiresAt: found.receivedAt, translations: [] };
     },
+    addTranslation: async () => undefined,
   };
 }
