@@ -30,6 +30,9 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
     const body = await readBody(req);
     const accepted = acceptedOf(source.decide({ headers: req.headers, body, receivedAt }));
     addToLine(res, inLine(accepted));
+    // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
+    const waitS = await source.admit?.();
+    if (waitS !== undefined) throw tooMany(waitS);
 
     const closed = closedBecause();
     if (closed !== undefined) throw unavailable(closed, 2);
@@ -77,6 +80,12 @@ const reasons: Readonly<Record<Extract<Published, { status: 'unavailable' }>['re
 
 function unavailable(detail: string, retryAfterS: number): Problem {
   return new Problem('broker-unavailable', detail, { headers: { 'retry-after': String(retryAfterS) } });
+}
+
+function tooMany(retryAfterS: number): Problem {
+  return new Problem('too-many-requests', 'The source sends more than its limit; send it again later.', {
+    headers: { 'retry-after': String(retryAfterS) },
+  });
 }
 
 function acceptedOf(decision: Decision): Accepted {

@@ -11,10 +11,13 @@ const check = createOpenapiCheck(openapi);
 let gateway: TestGateway;
 let breakPublisher = false;
 let verifies = false;
+let limited = false;
 const sources = () =>
   adapterCases()
     .filter(({ adapter }) => ['x-payment', 'standard-webhooks'].includes(adapter.name))
-    .map((one) => one.source({ verifies }));
+    .map((one) =>
+      limited ? { ...one.source({ verifies }), admit: async () => 1 } : one.source({ verifies }),
+    );
 beforeAll(async () => {
   gateway = await startTestGateway({
     sources,
@@ -118,6 +121,12 @@ const webhookWays = (template: string, path: string): Record<string, Way> => {
       ),
     [`post ${template} 413`]: () => post({ note: 'n'.repeat(262_144) }),
     [`post ${template} 415`]: () => post(webhook(), { 'content-type': 'text/plain' }),
+    [`post ${template} 429`]: async () => {
+      limited = true;
+      const answer = await post(webhook());
+      limited = false;
+      return answer;
+    },
     [`post ${template} 500`]: async () => {
       breakPublisher = true;
       const answer = await post(webhook());

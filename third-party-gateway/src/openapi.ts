@@ -32,6 +32,7 @@ const refusals = problemResponses(
   'request-timeout',
   'body-too-large',
   'unsupported-media-type',
+  'too-many-requests',
   'broker-unavailable',
 );
 

@@ -4,6 +4,7 @@ import type { FieldError } from '@paystream/runtime';
 import type { z } from 'zod';
 import type { Adapter, Candidate, Key, RefusalCode, Verdict, Webhook } from './adapters/adapter.ts';
 import { readJsonBody } from './json-body.ts';
+import { createLimit } from './limit.ts';
 
 /** What is to be done with a webhook. Whoever takes it in does that, and knows nothing of senders. */
 export type Decision =
@@ -41,6 +42,8 @@ export interface Source {
   verifies: boolean;
   /** What a 200 says. */
   answer: 'json' | 'accepted';
+  /** Counts a verified webhook against the source's limit: how many seconds to wait, or undefined. Undefined: no limit. */
+  admit: (() => Promise<number | undefined>) | undefined;
   /** Bytes and headers in, decision out. Never throws for what a sender can send. */
   decide(webhook: Webhook): Decision;
   /** The same for one that was verified when it came. */
@@ -67,6 +70,8 @@ export interface SourceOptions {
   secrets: readonly SourceSecret[];
   currency: string | undefined;
   answer: 'json' | 'accepted';
+  /** Verified webhooks a second. */
+  limit?: number | undefined;
 }
 
 // A webhook of 256 KiB has no more items than this.
@@ -74,7 +79,8 @@ const eventsMax = 1_000;
 const nobody = 'none';
 
 export function createSource(options: SourceOptions): Source {
-  const { name, adapter, settings, verifies, secrets, answer } = options;
+  const { name, adapter, settings, verifies, secrets, answer, limit } = options;
+  const admit = limit === undefined ? undefined : createLimit(limit);
 
   const judge = (webhook: Webhook): Verdict => {
     if (!verifies) return { kind: 'verified', keyId: nobody };
@@ -113,7 +119,7 @@ export function createSource(options: SourceOptions): Source {
     return translate({ keyId: verdict.keyId, body, deliveryId, receivedAt });
   };
 
-  return { name, adapter: adapter.name, verifies, answer, decide, translate };
+  return { name, adapter: adapter.name, verifies, answer, admit, decide, translate };
 }
 
 function receivedOf(source: string, { body, deliveryId, receivedAt }: Verified): ReceivedWebhook {

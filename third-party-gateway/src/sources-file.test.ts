@@ -141,6 +141,7 @@ stripe-eu: { adapter: stripe, secrets: [{ file: ${folder.path}/secrets/stripe }]
       ['stripe.secrets: must have an id of their own each'],
     ],
     ['an unknown setting', one(`${good}, captureMode: auto`), ['stripe.captureMode: is not a known setting']],
+    ['a limit of nothing', one(`${good}, limit: 0`), ['stripe.limit: must be at least 1']],
     [
       'a currency that is none',
       one(`${good}, currency: EURO`),

@@ -95,6 +95,12 @@ const commonShape = {
   /** For events that name none. */
   currency: paymentEventSchema.shape.currency,
   answer: z.enum(['json', 'accepted'], 'must be json or accepted').default('json'),
+  /** Verified webhooks a second. */
+  limit: z
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(100_000, 'must be at most 100000')
+    .optional(),
 };
 const commonSchema = z.object(commonShape);
 
@@ -123,8 +129,8 @@ function parseEntry(name: string, value: unknown, fail: Fail): Entry | undefined
     for (const issue of parsed.error.issues) failIssue(name, issue, fail);
     return undefined;
   }
-  const { secrets, verify, currency, answer, ...settings } = parsed.data;
-  return { ...commonSchema.parse({ verify, currency, answer }), secrets, currency, adapter, settings };
+  const { secrets, verify, currency, answer, limit, ...settings } = parsed.data;
+  return { ...commonSchema.parse({ verify, currency, answer, limit }), secrets, currency, adapter, settings };
 }
 
 function failIssue(name: string, issue: z.core.$ZodIssue, fail: Fail): void {

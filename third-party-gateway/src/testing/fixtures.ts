@@ -47,7 +47,7 @@ export interface AdapterCase {
   fixtures: Fixture[];
   /** Both secrets of the case; neither ends. */
   secrets: [SourceSecret, SourceSecret];
-  source(options?: { secrets?: readonly SourceSecret[]; verifies?: boolean }): Source;
+  source(options?: { secrets?: readonly SourceSecret[]; verifies?: boolean; limit?: number }): Source;
   sign(body: string, options?: { secrets?: readonly SourceSecret[]; at?: Date; id?: string }): Signed;
 }
 
@@ -83,7 +83,7 @@ function caseOf(adapter: Adapter, filled: SampleValues): AdapterCase {
         };
       }),
     secrets: keys,
-    source: ({ secrets: given = keys, verifies = true } = {}) =>
+    source: ({ secrets: given = keys, verifies = true, limit } = {}) =>
       createSource({
         name: adapter.name,
         adapter,
@@ -92,6 +92,7 @@ function caseOf(adapter: Adapter, filled: SampleValues): AdapterCase {
         secrets: given,
         currency: undefined,
         answer: 'json',
+        limit,
       }),
     sign: (body, { secrets: given = keys.slice(0, 1), at: signedAt = filled.at, id = filled.eventId } = {}) =>
       adapter.sign({ body, keys: given, at: signedAt, id }, parsed),
