@@ -95,17 +95,18 @@ export function createSource(options: SourceOptions): Source {
     const translation = adapter.translate(json.value, { source: name, settings, deliveryId });
     if (translation.kind === 'invalid') return translation;
 
-    const received = receivedOf(name, webhook);
+    const receivedAt = webhook.receivedAt.toISOString();
     const unmapped = [...translation.unmapped];
     const events: PaymentEvent[] = [];
     for (const candidate of translation.candidates.slice(0, eventsMax)) {
-      const judged = toEvent(candidate, options, received.receivedAt);
+      const judged = toEvent(candidate, options, receivedAt);
       if (judged.kind === 'event') events.push(judged.event);
       else unmapped.push(judged.why);
     }
     if (translation.candidates.length > eventsMax) unmapped.push(`it has more than ${eventsMax} events`);
     if (events.length + unmapped.length === 0) unmapped.push('it says nothing about a payment');
-    const kept = adapter.keepsBody || unmapped.length > 0 ? received : undefined;
+    const isKept = adapter.keepsBody || unmapped.length > 0;
+    const kept = isKept ? receivedOf(name, webhook) : undefined;
     return { kind: 'accepted', keyId, events, unmapped, webhook: kept };
   };
 
