@@ -97,7 +97,7 @@ describe('docker-compose.yml', () => {
     const volumes = everyService
       .flatMap(([, service]) => service.volumes ?? [])
       .map((volume) => volume.split(':')[0] ?? '')
-      .filter((source) => !source.startsWith('.'));
+      .filter((source) => !/^[.$]/.test(source));
     const networks = everyService.flatMap(([, service]) => service.networks);
 
     expect(volumes.sort()).toEqual(Object.keys(compose.volumes).sort());

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import {
   freePort,
   type NatsServer,
+  openSourcesFile,
   resolveServers,
   type Service,
   startNatsServer,
@@ -85,7 +86,8 @@ export async function startSystem(): Promise<System> {
       return broker;
     },
     mongoUri,
-    startGateway: (env = {}) => start('gateway', 'third-party-gateway/src/main.ts', env),
+    startGateway: (env = {}) =>
+      start('gateway', 'third-party-gateway/src/main.ts', { SOURCES_FILE: openSourcesFile, ...env }),
     startPayments: (env = {}) =>
       start('payments', 'payment-service/src/main.ts', { MONGO_URI: mongoUri, ...env }),
     restartBroker: async (signal = 'SIGTERM') => {

@@ -42,7 +42,7 @@ describe('the README', () => {
   test('names only npm scripts that exist', () => {
     const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
     const named = [
-      ...readme.matchAll(/npm (?:run )?(start|test|demo|gateway|payments|provision|bench|chaos)\b/g),
+      ...readme.matchAll(/npm (?:run )?(start|test|demo|send|gateway|payments|provision|bench|chaos)\b/g),
     ].map(([, name = '']) => name);
 
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);

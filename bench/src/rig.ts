@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   freePort,
+  openSourcesFile,
   resolveServers,
   type Service,
   startMongod,
@@ -52,7 +53,7 @@ export async function startRig({ mongoUri }: { mongoUri?: string | undefined } =
     const gateway = await start({
       name: 'third-party-gateway',
       entry: 'third-party-gateway/src/main.ts',
-      env: { PROVISION: 'true', BROKER_SYNC: 'always', LOG_LEVEL: 'error' },
+      env: { SOURCES_FILE: openSourcesFile, PROVISION: 'true', BROKER_SYNC: 'always', LOG_LEVEL: 'error' },
       onLine: (line) => console.error(`gateway | ${line}`),
     });
     await gateway.ready();

@@ -35,6 +35,10 @@ export function banner(options: BannerOptions): string {
     curl ${gatewayUrl}/webhooks/x-payment -H 'content-type: application/json' -d '${body}'
     curl ${paymentUrl}/transactions/${txId}
 
+  Or a signed sample of any provider:
+
+    npm run send -- stripe payment_intent.succeeded
+
   After an outage, see how the backlog is replayed, and as an operator replay it faster:
 
     curl ${paymentUrl}/replay

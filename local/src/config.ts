@@ -22,6 +22,11 @@ export const configSchema = z
     /** Either given: the payment-service takes it, and no token is made. */
     OPERATOR_TOKENS: z.string().optional(),
     OPERATOR_TOKENS_FILE: z.string().optional(),
+    /** Given: the gateway takes webhooks of these, and none are made. */
+    SOURCES_FILE: z
+      .string()
+      .transform((path) => resolve(ROOT, path))
+      .optional(),
   })
   .superRefine((config, context) => {
     const used = listenersOf(config);

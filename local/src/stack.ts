@@ -4,6 +4,7 @@ import { startMongod } from './mongod.ts';
 import { startNatsServer } from './nats-server.ts';
 import { resolveServer } from './resolve-servers.ts';
 import { type Service, startService } from './service.ts';
+import { openSourcesFile } from './sources.ts';
 
 export type StackOptions = {
   gatewayPort: number;
@@ -113,7 +114,7 @@ function createServices(
   const gateway = {
     name: 'third-party-gateway',
     label: 'gateway',
-    env: { ...shared, PORT: String(options.gatewayPort) },
+    env: { SOURCES_FILE: openSourcesFile, ...shared, PORT: String(options.gatewayPort) },
   };
   const payments = {
     name: 'payment-service',

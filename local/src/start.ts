@@ -5,6 +5,7 @@ import { checkFolder, checkPorts } from './checks.ts';
 import { type Config, listenersOf, readConfig } from './config.ts';
 import { createLogPrinter } from './log-printer.ts';
 import { keepOperatorToken, type OperatorToken } from './operator-token.ts';
+import { keepSources } from './sources.ts';
 import { createStack, type Stack } from './stack.ts';
 
 /** A Ctrl-C reaches us from the terminal and once more through npm; only a later one is a second one. */
@@ -68,7 +69,11 @@ function stackOf(config: Config, token: OperatorToken | undefined): Stack {
     natsUri: config.NATS_URI,
     mongoUri: config.MONGO_URI,
     // So that LOG_LEVEL and the like, given to `npm start`, reach the services.
-    env: { ...process.env, ...(token === undefined ? {} : tokenEnv(token)) },
+    env: {
+      ...process.env,
+      SOURCES_FILE: config.SOURCES_FILE ?? keepSources(config.DATA_DIR),
+      ...(token === undefined ? {} : tokenEnv(token)),
+    },
     say: (line) => console.log(line),
     onLine: createLogPrinter(),
   });

@@ -4,6 +4,7 @@ import type { Delivery } from './delivery.ts';
 import { actions, subjectOf } from './messages.ts';
 import { copiedHeaders, originHeaders, originId } from './origin.ts';
 import { deadLetterStreamName, deadLetterSubject } from './streams.ts';
+import { unmappedSubject } from './webhooks.ts';
 
 /** What a dead letter tells beside the message's own bytes and headers. */
 export const deadLetterHeaders = {
@@ -25,7 +26,7 @@ interface DeadLetter {
 }
 
 const deadLetterTimeoutMs = 5_000;
-export const knownSubjects: ReadonlySet<string> = new Set(actions.map(subjectOf));
+export const knownSubjects: ReadonlySet<string> = new Set([...actions.map(subjectOf), unmappedSubject]);
 
 /** Publishes the dead letter and waits for the broker's word; throws when it is not stored. */
 export async function publishDeadLetter(

@@ -14,6 +14,7 @@ export {
   type DeadLetters,
   DeadLettersUnavailable,
 } from './dead-letters.ts';
+export * from './fields.ts';
 export * from './messages.ts';
 export { type Headers, originId } from './origin.ts';
 export type { OutgoingMessage } from './outgoing.ts';
@@ -38,3 +39,10 @@ export {
   type SubscriptionOptions,
   type SubscriptionState,
 } from './subscription.ts';
+export {
+  requestTranslation,
+  serveTranslations,
+  type Translated,
+  type WebhookToTranslate,
+} from './translation.ts';
+export { toUnmapped, type UnmappedWebhook, webhookBytesMax } from './webhooks.ts';

@@ -2,21 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { currencies } from './currencies.ts';
+import { eventIdSchema, noteSchema, txIdSchema } from './fields.ts';
 import {
   actions,
   type Decoded,
   decodeEvent,
   encodeEvent,
-  eventIdSchema,
   identify,
   messageIdOf,
-  noteSchema,
   type PaymentEvent,
   paymentEventSchema,
   subjectOf,
-  txIdSchema,
   type UnidentifiedEvent,
 } from './messages.ts';
+import { toUnmapped } from './webhooks.ts';
 
 const storedAt = new Date('2026-05-06T07:08:09.010Z');
 const golden: UnidentifiedEvent = {
@@ -71,7 +70,7 @@ function decode(
 }
 
 function eventFrom(decoded: Decoded) {
-  if (decoded.kind !== 'event') throw new Error(`${decoded.reason}: ${decoded.detail}`);
+  if (decoded.kind !== 'event') throw new Error(`it is ${JSON.stringify(decoded)}`);
   return decoded;
 }
 
@@ -337,3 +336,53 @@ describe('the schemas', () => {
 function writable(part: unknown): unknown {
   return typeof part === 'bigint' ? String(part) : part;
 }
+
+const unmapped = {
+  source: 'stripe',
+  receivedAt: '2026-01-02T03:04:05.678Z',
+  webhook: { id: '0123456789abcdef0123456789abcdef', body: '{"type":"\\u0000 \\"é"}' },
+  reasons: ['nothing is made of it'],
+};
+
+describe('a webhook that no event was made of', () => {
+  const decodeUnmapped = (data: string | object) => decode(data, { subject: 'payments.unmapped' });
+
+  test('travels under an id of its own, and comes out as it went in', () => {
+    const { subject, id, data, headers } = encodeEvent(unmapped, { traceparent: 'trace' });
+
+    expect([subject, id]).toEqual(['payments.unmapped', 'stripe.unmapped.0123456789abcdef0123456789abcdef']);
+    expect(decode(data, { subject, headers })).toEqual({ kind: 'unmapped', unmapped });
+  });
+
+  test.each([
+    ['no body', { ...unmapped, webhook: { id: unmapped.webhook.id } }],
+    ['no id', { ...unmapped, webhook: { body: '{}' } }],
+    ['an id of ours that is none', { ...unmapped, webhook: { id: 'x', body: '{}' } }],
+    ['no reasons', { ...unmapped, reasons: undefined }],
+    ['no source', { ...unmapped, source: undefined }],
+    ['an event', golden],
+    ['nothing', {}],
+  ])('cannot be read with %s', (_name, said) => {
+    expect(decodeUnmapped(said)).toMatchObject({ kind: 'unreadable', reason: 'not-a-webhook' });
+  });
+
+  test('has as many reasons as a person reads, each of some length', () => {
+    const many = toUnmapped({ ...unmapped, reasons: Array.from({ length: 80 }, () => 'r'.repeat(600)) });
+
+    expect(many.reasons).toEqual(Array.from({ length: 50 }, () => 'r'.repeat(500)));
+  });
+});
+
+describe('the webhook that an event came in', () => {
+  const { webhook } = unmapped;
+
+  test('comes along, and is no part of what the event is', () => {
+    const bare = identify(golden).event;
+    const carrying = { ...bare, webhook };
+    const { data, headers, id } = encodeEvent(carrying);
+
+    expect(id).toBe(encodeEvent(bare).id);
+    expect(eventFrom(decode(data, { headers })).event).toEqual(carrying);
+    expect(identify(carrying).fingerprint).toBe(identify(golden).fingerprint);
+  });
+});

@@ -1,7 +1,22 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { z } from 'zod';
-import { currencies } from './currencies.ts';
+import {
+  amountFrom,
+  currencySchema,
+  eventIdSchema,
+  noteSchema,
+  sourceSchema,
+  timeSchema,
+  txIdSchema,
+} from './fields.ts';
+import {
+  readUnmapped,
+  type UnmappedWebhook,
+  unmappedMessageId,
+  unmappedSubject,
+  webhookSchema,
+} from './webhooks.ts';
 
 /** What a third party can say about a transaction. A closed list: subjects are made from it, never from input. */
 export const actions = [
@@ -25,73 +40,23 @@ export const headerNames = {
 } as const;
 
 const contractVersion = '1';
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** Text that survives UTF-8: a lone surrogate would be stored as another character than the one sent. */
-const text = (max: number) =>
-  z
-    .string()
-    .refine((value) => value.isWellFormed(), 'must be well-formed Unicode')
-    .refine((value) => value.length <= max || [...value].length <= max, `must have at most ${max} characters`)
-    .meta({ maxLength: max });
-
-/** A time with an offset, kept as UTC with milliseconds. An offset can carry it out of the years that the format has. */
-const time = z.iso
-  .datetime({ offset: true })
-  .refine((value) => utc(value).length === 24, 'must be a time in the years 0000 to 9999')
-  .transform(utc);
-
-function utc(value: string): string {
-  const at = new Date(value);
-  return Number.isNaN(at.getTime()) ? '' : at.toISOString();
-}
-
-/** A transaction id; the same UUID in other letters is the same transaction. */
-export const txIdSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9_.:-]{1,128}$/, 'must be a UUID, or 1 to 128 of A-Z a-z 0-9 _ . : -')
-  .transform((value) => (uuid.test(value) ? value.toLowerCase() : value));
-
-/** The sender's UUID in lower case, as `x-payment` names transactions. */
-export const uuidSchema = z
-  .string()
-  .regex(uuid, 'must be a UUID')
-  .transform((value) => value.toLowerCase());
-
-export const eventIdSchema = z
-  .string()
-  .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters');
-export const noteSchema = text(1_000);
-
-/** Minor units from `min`; the upper end is the largest integer that JSON readers agree on. */
-export const amountFrom = (min: number) =>
-  z
-    .number('must be an integer in minor units')
-    .refine((value) => Number.isSafeInteger(value) && !Object.is(value, -0), {
-      error: `must be an integer in minor units, up to ${Number.MAX_SAFE_INTEGER}`,
-      abort: true,
-    })
-    .refine((value) => value >= min, `must be ${min} or more`)
-    .meta({ type: 'integer', minimum: min, maximum: Number.MAX_SAFE_INTEGER });
-
 /** The payload on `payments.*`: one fact that a source told about one transaction. */
 export const paymentEventSchema = z.object({
   txId: txIdSchema,
   action: z.enum(actions),
   amount: amountFrom(0),
   note: noteSchema,
-  currency: z
-    .string()
-    .refine((code) => currencies.has(code), 'must be an ISO 4217 code')
-    .optional(),
+  currency: currencySchema.optional(),
   reference: z
     .string()
     .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters')
     .optional(),
-  source: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a lower-case name'),
+  source: sourceSchema,
   eventId: eventIdSchema,
-  occurredAt: time.optional(),
-  receivedAt: time,
+  occurredAt: timeSchema.optional(),
+  receivedAt: timeSchema,
+  /** The webhook that it came in, where that is kept. Not part of what the source said. */
+  webhook: webhookSchema.optional(),
 });
 export type PaymentEvent = z.infer<typeof paymentEventSchema>;
 
@@ -103,7 +68,7 @@ const tolerantSchema = paymentEventSchema.extend({
   note: noteSchema.default(''),
   source: paymentEventSchema.shape.source.default('nats'),
   eventId: eventIdSchema.optional(),
-  receivedAt: time.optional(),
+  receivedAt: timeSchema.optional(),
 });
 
 /** SHA-256 over the canonical JSON (RFC 8785) of what the source said, 32 hex characters. */
@@ -146,19 +111,17 @@ export interface EncodedMessage {
   headers: Record<string, string>;
 }
 
-/** The message for an event, the same bytes for the same event. */
+/** The message for an event, or for a webhook that none was made of: the same bytes for the same content. */
 export function encodeEvent(
-  event: PaymentEvent,
+  said: PaymentEvent | UnmappedWebhook,
   trace: { traceparent?: string | undefined } = {},
 ): EncodedMessage {
   const headers: Record<string, string> = { [headerNames.version]: contractVersion };
   if (trace.traceparent !== undefined) headers[headerNames.traceparent] = trace.traceparent;
-  return {
-    subject: subjectOf(event.action),
-    id: messageIdOf(event),
-    data: new TextEncoder().encode(JSON.stringify(event)),
-    headers,
-  };
+  const data = new TextEncoder().encode(JSON.stringify(said));
+  return 'action' in said
+    ? { subject: subjectOf(said.action), id: messageIdOf(said), data, headers }
+    : { subject: unmappedSubject, id: unmappedMessageId(said), data, headers };
 }
 
 /** Why a message can never be read. */
@@ -167,10 +130,12 @@ export type UnreadableReason =
   | 'not-utf8'
   | 'not-json'
   | 'not-an-event'
+  | 'not-a-webhook'
   | 'subject-mismatch';
 
 export type Decoded =
   | { kind: 'event'; event: PaymentEvent; fingerprint: string }
+  | { kind: 'unmapped'; unmapped: UnmappedWebhook }
   | { kind: 'unreadable'; reason: UnreadableReason; detail: string };
 
 const unreadable = (reason: UnreadableReason, detail: string): Decoded => ({
@@ -202,13 +167,13 @@ export function decodeEvent(message: {
   } catch {
     return unreadable('not-json', 'the payload is not JSON');
   }
-  const parsed = tolerantSchema.safeParse(value);
-  if (!parsed.success) {
-    const issues = parsed.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'payload'}: ${issue.message}`,
-    );
-    return unreadable('not-an-event', issues.join('; '));
+  if (message.subject === unmappedSubject) {
+    const parsed = readUnmapped(value);
+    if (!parsed.success) return unreadable('not-a-webhook', inWords(parsed.error));
+    return { kind: 'unmapped', unmapped: parsed.data };
   }
+  const parsed = tolerantSchema.safeParse(value);
+  if (!parsed.success) return unreadable('not-an-event', inWords(parsed.error));
   const said = { ...parsed.data, receivedAt: parsed.data.receivedAt ?? message.storedAt.toISOString() };
   const subject = subjectOf(said.action);
   if (message.subject !== subject) {
@@ -218,4 +183,8 @@ export function decodeEvent(message: {
     );
   }
   return { kind: 'event', ...identify(said) };
+}
+
+function inWords({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => `${path.join('.') || 'payload'}: ${message}`).join('; ');
 }

@@ -16,6 +16,7 @@ import { type WorkQueueName, workQueues } from './streams.ts';
 import { createSubscription } from './subscription.ts';
 import { runProvision } from './testing/command.ts';
 import { eventOf, log, takeOne, until, up } from './testing/fixture.ts';
+import { requestTranslation, serveTranslations } from './translation.ts';
 
 const shipped = fileURLToPath(new URL('../nats-server.conf', import.meta.url));
 const passwords = {
@@ -303,6 +304,26 @@ describe('the user payments', () => {
     await refused(manager.streams.purge('payment-backlog'));
     await refused(manager.consumers.delete('payment', 'payment-consumer'));
   });
+});
+
+test('the user payments asks a gateway for a translation, and the user gateway answers', async () => {
+  const webhook = {
+    id: '0123456789abcdef0123456789abcdef',
+    source: 'stripe',
+    receivedAt: '2026-01-02T03:04:05.678Z',
+    body: '{}',
+  };
+  const done = { kind: 'published' as const, messages: 1, duplicates: 0, unmapped: [] };
+  serveTranslations({ broker: await joinedGateway(), translate: async () => done, log });
+  const payments = as('payments', 'payment-service');
+  await up(payments);
+
+  const answered = await until(async () => {
+    const translated = await requestTranslation(payments, webhook);
+    return translated.kind === 'published' ? translated : undefined;
+  });
+
+  expect(answered).toEqual(done);
 });
 
 test('the user operator looks at the streams, publishes by hand and removes what is settled', async () => {

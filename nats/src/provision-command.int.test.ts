@@ -39,7 +39,7 @@ describe('a broker made with the plain recipe', () => {
       `unsafe: stream payment: discard is old, must be new: a full stream would throw away the oldest messages without a word. ${edit('--discard=new')}`,
       `unsafe: stream payment: max-age is 2 h, must be 168 h or more: the broker deletes what is older, applied or not. ${edit('--max-age=168h')}`,
       `warning: stream payment: max-bytes has no limit: the disk is the limit, and a full disk stops the broker. ${edit('--max-bytes=2147483648')}`,
-      `warning: stream payment: max-msg-size has no limit, should be 262144: a larger message finds no room among the dead letters. ${edit('--max-msg-size=262144')}`,
+      `warning: stream payment: max-msg-size has no limit, should be 655360: a larger message finds no room among the dead letters. ${edit('--max-msg-size=655360')}`,
       `warning: stream payment: allow-atomic is off: this server could publish batches atomically. ${edit('--allow-batch')}`,
       missing('stream payment-backlog'),
       missing('stream payment-dead-letters'),

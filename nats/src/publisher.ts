@@ -12,6 +12,7 @@ import { type EncodedMessage, encodeEvent, type PaymentEvent } from './messages.
 import { fullCodes } from './outgoing.ts';
 import { paymentStreamName } from './streams.ts';
 import { atMost } from './waiting.ts';
+import type { UnmappedWebhook } from './webhooks.ts';
 
 /** The broker's word for an event, or why there is none. Without it nobody may answer 200. */
 export type PublishOutcome =
@@ -28,7 +29,10 @@ export type UnavailableReason =
 
 export interface Publisher {
   /** Resolves within `answerWithinMs`, with the broker's word or the reason why it has not come. Never rejects. */
-  publish(event: PaymentEvent, trace?: { traceparent?: string | undefined }): Promise<PublishOutcome>;
+  publish(
+    said: PaymentEvent | UnmappedWebhook,
+    trace?: { traceparent?: string | undefined },
+  ): Promise<PublishOutcome>;
 }
 
 export interface PublisherOptions {

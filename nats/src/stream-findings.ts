@@ -159,7 +159,7 @@ function costly(wanted: StreamDefinition, found: StreamConfig): Check[] {
       mend: edit(wanted, `--max-msg-size=${wanted.max_msg_size}`),
     },
     {
-      wrong: wanted.name !== paymentStreamName && isOver(wanted.max_msg_size, found.max_msg_size),
+      wrong: isOver(wanted.max_msg_size, found.max_msg_size),
       severity,
       setting: 'max-msg-size',
       problem: `is ${found.max_msg_size}, should be ${wanted.max_msg_size}: a large message and what is added to it find no room`,

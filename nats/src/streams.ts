@@ -79,8 +79,8 @@ const nanos = (ms: number) => ms * 1_000_000;
 export const outageBudgetMs = 7 * 86_400_000;
 export const ackWaitMs = 30_000;
 
-// A webhook body is at most 256 KiB and an event is made of a few short fields of it.
-const messageBytesMax = 262_144;
+// A webhook body of 256 KiB as a JSON string, in which every character may need a backslash, and an event beside it.
+const messageBytesMax = 655_360;
 // A copy is a message and the headers that say where it was and why it is here; what the queue took must find room.
 const copyBytesMax = 1_048_576;
 

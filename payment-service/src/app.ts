@@ -4,11 +4,13 @@ import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-ro
 import { openapi } from './openapi.ts';
 import { mountReplay, type ReplayRoutesOptions } from './replay-routes.ts';
 import { mountTransactions, type TransactionRoutesOptions } from './transaction-routes.ts';
+import { mountWebhooks, type WebhookRoutesOptions } from './webhook-routes.ts';
 
 export interface PaymentAppOptions
   extends TransactionRoutesOptions,
     ReplayRoutesOptions,
-    DeadLetterRoutesOptions {
+    DeadLetterRoutesOptions,
+    WebhookRoutesOptions {
   log: Log;
   readiness: () => Readiness;
 }
@@ -23,6 +25,7 @@ export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptio
       mountTransactions(app, options);
       mountReplay(app, options);
       mountDeadLetters(app, options);
+      mountWebhooks(app, options);
     },
   });
 }

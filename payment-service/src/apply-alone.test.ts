@@ -1,11 +1,13 @@
 import { expect, test } from '@jest/globals';
 import type { Delivery, Settlement, Subscription } from '@paystream/nats';
 import { createApply } from './apply.ts';
+import { createDecide } from './decide.ts';
 import { StoreUnavailable } from './store.ts';
 import { attemptsMax, deliveriesMax } from './suspects.ts';
 import { collectLog } from './testing/fixture.ts';
 import { createMemoryStore } from './testing/memory-store.ts';
 import { createMemorySuspects } from './testing/memory-suspects.ts';
+import { createMemoryWebhookStore } from './testing/memory-webhook-store.ts';
 
 let lastSequence = 0;
 
@@ -34,7 +36,9 @@ function start() {
       return settlement.kind === 'dead-letter' ? 'dead-lettered' : 'acked';
     },
   };
-  const { apply, settleUp } = createApply({ store, suspects, log, now: () => new Date() });
+  const now = () => new Date();
+  const decide = createDecide({ store, webhooks: createMemoryWebhookStore(), now });
+  const { apply, settleUp } = createApply({ decide, suspects, log, now });
   return {
     store,
     suspects,

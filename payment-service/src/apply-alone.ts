@@ -1,13 +1,13 @@
 import type { Delivery, Settled, Subscription } from '@paystream/nats';
 import { describeError } from '@paystream/runtime';
+import type { Decide } from './decide.ts';
 import { type Applied, type Apply, noOutcome, type Outcome, type Settling } from './settling.ts';
 import { StoreUnavailable } from './store.ts';
 import type { SuspectStore } from './suspects.ts';
 import { createTrials } from './trials.ts';
 
 export interface ApplyAloneOptions {
-  /** Says what becomes of each, and has it in the database. Rejects with StoreUnavailable. */
-  decide: (deliveries: readonly Delivery[]) => Promise<Settling[]>;
+  decide: Decide;
   settle: (subscription: Subscription, settling: Settling) => Promise<Settled>;
   suspects: SuspectStore;
   now: () => Date;
@@ -79,7 +79,7 @@ export function createApplyAlone({ decide, settle, suspects, now }: ApplyAloneOp
 }
 
 /** A bug that this message brings out is a failure of this message: it is told with its stack, and stops nobody else. */
-async function decideAlone(decide: ApplyAloneOptions['decide'], delivery: Delivery): Promise<Settling> {
+async function decideAlone(decide: Decide, delivery: Delivery): Promise<Settling> {
   try {
     const [settling] = await decide([delivery]);
     return settling ?? { delivery, outcome: noOutcome, event: undefined };

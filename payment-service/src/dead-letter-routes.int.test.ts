@@ -8,6 +8,7 @@ import {
 } from '@paystream/nats';
 import type { OperatorToken } from '@paystream/runtime';
 import { eventually, testMongoUri } from '../../test/harness.ts';
+import { createDecide } from './decide.ts';
 import { createRedriver } from './redrive.ts';
 import type { RedriveStore } from './redrive-store.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
@@ -17,6 +18,7 @@ import { createMongoRedrives } from './store-mongo-redrives.ts';
 import { openapiCheck, startApi, type TestApi } from './testing/api.ts';
 import { sentEvent, startConsumer, startTestBroker, type TestBroker } from './testing/consuming.ts';
 import { collectLog } from './testing/fixture.ts';
+import { createMemoryWebhookStore } from './testing/memory-webhook-store.ts';
 
 const personOf = (name: string, role: OperatorToken['role']): OperatorToken => ({
   name,
@@ -37,6 +39,9 @@ let letters: DeadLetters;
 const broken = { fold: false, database: false, removal: false };
 let api: TestApi;
 const seen = new Set<string>();
+const now = () => new Date();
+const decideIn = (records: TransactionStore) =>
+  createDecide({ store: records, webhooks: createMemoryWebhookStore(), now });
 
 /** The real record, with a bug or an outage while a test wants it. */
 const breakable = (real: TransactionStore): TransactionStore => ({
@@ -64,7 +69,7 @@ beforeAll(async () => {
       await found.remove(sequence);
     },
   };
-  const redriver = createRedriver({ letters, store, redrives, log, now: () => new Date() });
+  const redriver = createRedriver({ letters, decide: decideIn(store), redrives, log, now });
   api = await startApi(store, { tokens, open: true, letters, redriver, redrives });
 });
 afterEach(() => void Object.assign(broken, { fold: false, database: false, removal: false }));
@@ -417,7 +422,7 @@ describe('while broker or database are away', () => {
     const noLetters: DeadLetters = { find: gone, get: gone, remove: gone };
     const noRedrives: RedriveStore = { begin: away, finish: away, latestOf: away, list: away };
     const { log } = collectLog();
-    const redriver = createRedriver({ letters: noLetters, store, redrives, log, now: () => new Date() });
+    const redriver = createRedriver({ letters: noLetters, decide: decideIn(store), redrives, log, now });
     const blind = await startApi(store, { tokens, open: true, letters: noLetters, redriver, redrives });
     const deaf = await startApi(store, { tokens, open: true, letters, redrives: noRedrives });
 

@@ -84,7 +84,7 @@ export const redriveManySchema = z
 const at = z.iso.datetime();
 
 const resultSchema = z.strictObject({
-  outcome: z.enum(['applied', 'duplicate', 'conflict', 'failed']),
+  outcome: z.enum(['applied', 'duplicate', 'conflict', 'unmapped', 'failed']),
   error: z.string().nullable().meta({ description: 'Why the dead letter stays.' }),
   removed: z.boolean().meta({ description: 'Whether it has left the dead letters.' }),
 });

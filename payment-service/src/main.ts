@@ -7,6 +7,7 @@ import {
   durabilityOf,
   readBacklog,
   readPaymentPosition,
+  requestTranslation,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -26,6 +27,7 @@ import { createApply } from './apply.ts';
 import { createBacklog } from './backlog.ts';
 import { readConfig } from './config.ts';
 import { createConsumer } from './consumer.ts';
+import { createDecide } from './decide.ts';
 import { createRedriver } from './redrive.ts';
 import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
@@ -33,6 +35,7 @@ import { createMongoLink } from './store-mongo-connection.ts';
 import { createMongoRedrives } from './store-mongo-redrives.ts';
 import { createMongoReplayStore } from './store-mongo-replay.ts';
 import { createMongoSuspects } from './store-mongo-suspects.ts';
+import { createMongoWebhookStore } from './store-mongo-webhooks.ts';
 
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
@@ -49,6 +52,7 @@ const { fail } = stopOnSignal({ log, stop: () => stop() });
 
 const link = configOrExit(name, () => createMongoLink({ uri: config.MONGO_URI, log }));
 const store = createMongoStore({ uri: config.MONGO_URI, log, link });
+const webhooks = createMongoWebhookStore({ link });
 const broker = connectBroker({
   uri: config.NATS_URI,
   name,
@@ -72,13 +76,8 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const { apply, settleUp } = createApply({
-  store,
-  suspects: createMongoSuspects({ link }),
-  log,
-  now,
-  pass,
-});
+const decide = createDecide({ store, webhooks, now, pass });
+const { apply, settleUp } = createApply({ decide, suspects: createMongoSuspects({ link }), log, now });
 const subscription = createSubscription({ broker, log, pass });
 const aside = createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass });
 const backlog = createBacklog({
@@ -162,12 +161,14 @@ const app = createPaymentApp({
   log,
   readiness,
   store,
+  webhooks,
+  translate: (webhook) => requestTranslation(broker, webhook),
   stopping: stopping.signal,
   door,
   replay,
   brokerPaces,
   letters,
-  redriver: createRedriver({ letters, store, redrives, log, now }),
+  redriver: createRedriver({ letters, decide, redrives, log, now }),
   redrives,
   now,
 });

@@ -10,6 +10,21 @@ import {
   transactionQuerySchema,
   transactionSchema,
 } from './schemas.ts';
+import {
+  receivedWebhookSchema,
+  translationRequestSchema,
+  translationSchema,
+  webhookIdSchema,
+} from './webhook-schemas.ts';
+
+const webhookParams = {
+  path: z.object({
+    id: webhookIdSchema.meta({
+      description: 'The webhookId of a history entry, or of a line of the log.',
+      example: '0123456789abcdef0123456789abcdef',
+    }),
+  }),
+};
 
 /** The API of this service, from the schemas that validate. */
 export const openapi: object = createDocument({
@@ -108,6 +123,49 @@ export const openapi: object = createDocument({
       },
     },
     ...deadLetterPaths,
+    '/webhooks-received/{id}': {
+      get: {
+        operationId: 'getReceivedWebhook',
+        summary: 'A webhook as it came, for 90 days',
+        security: viewers,
+        requestParams: webhookParams,
+        responses: {
+          '200': { description: 'The webhook', ...json(receivedWebhookSchema) },
+          ...problemResponses(
+            'invalid-parameter',
+            'unauthorized',
+            'forbidden',
+            'unknown-webhook',
+            'database-unavailable',
+          ),
+        },
+      },
+    },
+    '/webhooks-received/{id}/translate': {
+      post: {
+        operationId: 'translateReceivedWebhook',
+        summary: 'Translate it once more, with the mapping of today',
+        description: 'Events that came of it before are known by their ids, and have no second effect.',
+        security: operators,
+        requestParams: webhookParams,
+        requestBody: { required: true, ...json(translationRequestSchema) },
+        responses: {
+          '200': { description: 'What was published', ...json(translationSchema) },
+          ...problemResponses(
+            'malformed-request',
+            'invalid-parameter',
+            'unauthorized',
+            'forbidden',
+            'unknown-webhook',
+            'translation-failed',
+            'body-too-large',
+            'unsupported-media-type',
+            'broker-unavailable',
+            'database-unavailable',
+          ),
+        },
+      },
+    },
     ...healthPaths,
   },
 });

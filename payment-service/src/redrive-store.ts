@@ -1,6 +1,6 @@
 /** What came of a redrive. `failed`: the dead letter stays, and `error` says why. */
 export interface RedriveResult {
-  outcome: 'applied' | 'duplicate' | 'conflict' | 'failed';
+  outcome: 'applied' | 'duplicate' | 'conflict' | 'unmapped' | 'failed';
   error: string | null;
   /** Whether the dead letter was taken out. */
   removed: boolean;

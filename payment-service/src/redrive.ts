@@ -5,10 +5,9 @@ import {
   DeadLettersUnavailable,
 } from '@paystream/nats';
 import { describeError, type Log, pause } from '@paystream/runtime';
-import { recordEvents } from './record-events.ts';
+import type { Decide } from './decide.ts';
 import type { RedriveResult, RedriveStore } from './redrive-store.ts';
-import { readDelivery } from './settling.ts';
-import { StoreUnavailable, type TransactionStore } from './store.ts';
+import { StoreUnavailable } from './store.ts';
 
 /** Who wants it, and why. */
 export interface Order {
@@ -26,7 +25,7 @@ export interface RedriveManyQuery {
 
 export interface RedriverOptions {
   letters: DeadLetters;
-  store: TransactionStore;
+  decide: Decide;
   redrives: RedriveStore;
   log: Log;
   now: () => Date;
@@ -54,11 +53,11 @@ const pageMax = 20;
  * Applies dead letters again, past the stream: what is recorded is recorded once, however often it is done, and leaves
  * the dead letters; what fails stays. Each redrive is written down before it begins.
  */
-export function createRedriver({ letters, store, redrives, log, now }: RedriverOptions): Redriver {
+export function createRedriver({ letters, decide, redrives, log, now }: RedriverOptions): Redriver {
   const redrive = async (letter: DeadLetter, { by, reason }: Order): Promise<Redriven> => {
     const { sequence } = letter;
     const id = await redrives.begin({ letter: letter.id, sequence, by, at: now(), reason });
-    const { err, ...outcome } = await applyAgain(letter, { store, now });
+    const { err, ...outcome } = await applyAgain(letter, decide);
     const result =
       outcome.outcome === 'failed' ? { ...outcome, removed: false } : await remove(letter, outcome);
     await redrives.finish(id, result);
@@ -121,20 +120,18 @@ export function createRedriver({ letters, store, redrives, log, now }: RedriverO
 
 type Again = Omit<RedriveResult, 'removed'> & { err?: unknown };
 
-async function applyAgain(
-  { message }: DeadLetter,
-  { store, now }: Pick<RedriverOptions, 'store' | 'now'>,
-): Promise<Again> {
+async function applyAgain({ message }: DeadLetter, decide: Decide): Promise<Again> {
   try {
-    const read = readDelivery(message);
-    if (read.kind === 'unreadable') return { outcome: 'failed', error: `${read.reason}: ${read.detail}` };
-    const [outcome] = await recordEvents({ store, now }, [read.event]);
+    const [settling] = await decide([message]);
+    const outcome = settling?.outcome;
     switch (outcome?.kind) {
       case 'applied':
       case 'duplicate':
       case 'conflict':
+      case 'unmapped':
         return { outcome: outcome.kind, error: null };
       case 'dead-letter':
+      case 'unreadable':
         return { outcome: 'failed', error: `${outcome.reason}: ${outcome.detail}` };
       case 'retry':
         return { outcome: 'failed', error: outcome.detail, err: outcome.error };

@@ -107,6 +107,10 @@ const factShape = {
   source: z.string(),
   currency: z.string().optional(),
   reference: z.string().optional(),
+  webhookId: z
+    .string()
+    .optional()
+    .meta({ description: 'The webhook that it came in: GET /webhooks-received/{id}.' }),
   occurredAt: at.optional(),
   receivedAt: at,
   storedAt: at,

@@ -2,6 +2,7 @@ import {
   type Delivery,
   decodeEvent,
   headerNames,
+  type PaymentEvent,
   type Settled,
   type Settlement,
   type Subscription,
@@ -9,6 +10,7 @@ import {
 import type { IncomingEvent } from './domain/record.ts';
 import type { RecordOutcome } from './record-events.ts';
 import { isSuspect } from './suspects.ts';
+import type { KeptWebhook } from './webhook-store.ts';
 
 /** Where the database is away, `left` are the deliveries that were not settled. */
 export type Applied = { kind: 'settled' } | { kind: 'away'; left: readonly Delivery[]; cause: unknown };
@@ -24,14 +26,26 @@ export interface Settling {
   delivery: Delivery;
   outcome: Outcome;
   event: IncomingEvent | undefined;
+  /** The webhook that it came with. */
+  webhookId?: string | undefined;
 }
 
+/** `webhook`: what it brought along to be kept. */
 export type InHand =
-  | { kind: 'event'; delivery: Delivery; event: IncomingEvent }
-  | { kind: 'unreadable'; delivery: Delivery; reason: string; detail: string };
+  | EventInHand
+  | { kind: 'unmapped'; delivery: Delivery; webhook: KeptWebhook }
+  | { kind: 'unreadable'; delivery: Delivery; webhook?: undefined; reason: string; detail: string };
+
+export interface EventInHand {
+  kind: 'event';
+  delivery: Delivery;
+  event: IncomingEvent;
+  webhook: KeptWebhook | undefined;
+}
 
 export type Outcome =
   | RecordOutcome
+  | { kind: 'unmapped' }
   | { kind: 'unreadable'; reason: string; detail: string }
   | { kind: 'dead-letter'; reason: string; detail: string; firstError: string; lastError: string };
 export const noOutcome: Outcome = { kind: 'retry', detail: 'no outcome is known' };
@@ -40,6 +54,8 @@ const levels = {
   applied: 'info',
   duplicate: 'info',
   retry: 'warn',
+  // It is kept, and nobody waits for it.
+  unmapped: 'warn',
   // Two contents under one event id, or a message that cannot be applied: a person must look.
   conflict: 'error',
   'dead-letter': 'error',
@@ -51,7 +67,7 @@ export const levelOf = (outcome: Outcome) =>
   outcome.kind === 'retry' && outcome.error !== undefined ? 'error' : levels[outcome.kind];
 
 /** The one line that the log has of it. */
-export function lineOf({ delivery, outcome, event }: Settling, settled: Settled, now: Date) {
+export function lineOf({ delivery, outcome, event, webhookId }: Settling, settled: Settled, now: Date) {
   return {
     outcome: outcome.kind,
     settled,
@@ -62,6 +78,7 @@ export function lineOf({ delivery, outcome, event }: Settling, settled: Settled,
     txId: event?.txId,
     action: event?.action,
     eventId: event?.eventId,
+    webhookId,
     sequence: delivery.sequence,
     deliveries: delivery.deliveries,
     storedAt: delivery.storedAt,
@@ -75,6 +92,7 @@ export function settlementOf(outcome: Outcome): Settlement {
     case 'applied':
     case 'duplicate':
     case 'conflict':
+    case 'unmapped':
       return { kind: 'ack' };
     case 'retry':
       return { kind: 'retry', detail: outcome.detail };
@@ -89,17 +107,44 @@ export function settlementOf(outcome: Outcome): Settlement {
 /** What is in hand, read as far as it can be. */
 export function readDelivery(delivery: Delivery): InHand {
   const decoded = decodeEvent(delivery);
-  if (decoded.kind === 'unreadable') return { ...decoded, delivery };
-  const { occurredAt, receivedAt, ...said } = decoded.event;
+  switch (decoded.kind) {
+    case 'unreadable':
+      return { ...decoded, delivery };
+    case 'unmapped': {
+      const { source, receivedAt, webhook, reasons } = decoded.unmapped;
+      return { kind: 'unmapped', delivery, webhook: toKept({ source, receivedAt, ...webhook, reasons }) };
+    }
+    case 'event':
+      return readEvent(delivery, decoded.event, decoded.fingerprint);
+    default:
+      return decoded satisfies never;
+  }
+}
+
+function readEvent(delivery: Delivery, decoded: PaymentEvent, fingerprint: string): EventInHand {
+  const { occurredAt, receivedAt, webhook, ...said } = decoded;
   const { storedAt, sequence, deliveries } = delivery;
   const event: IncomingEvent = {
     ...said,
-    fingerprint: decoded.fingerprint,
+    fingerprint,
+    webhookId: webhook?.id,
     occurredAt: occurredAt === undefined ? undefined : new Date(occurredAt),
     receivedAt: new Date(receivedAt),
     storedAt,
     sequence,
     deliveries,
   };
-  return { kind: 'event', delivery, event };
+  const body = webhook?.body;
+  const kept =
+    webhook === undefined || body === undefined
+      ? undefined
+      : toKept({ source: said.source, receivedAt, ...webhook, body, reasons: [] });
+  return { kind: 'event', delivery, event, webhook: kept };
+}
+
+function toKept({
+  receivedAt,
+  ...said
+}: Omit<KeptWebhook, 'receivedAt'> & { receivedAt: string }): KeptWebhook {
+  return { ...said, receivedAt: new Date(receivedAt) };
 }

@@ -22,6 +22,7 @@ const fact = {
   source: String,
   currency: String,
   reference: String,
+  webhookId: String,
   occurredAt: Date,
   receivedAt: Date,
   storedAt: Date,

@@ -1,60 +1,75 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Publisher, PublishOutcome } from '@paystream/nats';
-import { addToLine, checkJsonType, Problem } from '@paystream/runtime';
+import { type Publisher, webhookBytesMax } from '@paystream/nats';
+import { addToLine, checkJsonType, Problem, problems } from '@paystream/runtime';
 import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
-import type { Adapter, Translation } from './adapters/adapter.ts';
-
-/** The largest webhook that is read. Providers stay far below: their largest are about 60 KiB. */
-export const bodyBytesMax = 262_144;
+import { type Published, publishAll } from './publish-all.ts';
+import type { Accepted, Decision, Source } from './source.ts';
 
 export interface IntakeOptions {
-  /** The adapter of each configured source, by the source's name. */
-  sources: ReadonlyMap<string, Adapter>;
+  /** The sources as they are configured now, by name. */
+  sources: () => ReadonlyMap<string, Source>;
   publisher: Publisher;
   /** Why nothing can be taken now, or undefined. */
   closedBecause: () => string | undefined;
 }
 
 /**
- * Takes one webhook: answers 200 only when the stream holds its event, and says whether it did before. Whatever
- * goes wrong is thrown as a Problem, and then the sender has to send again or to mend what it sends.
+ * Takes one webhook: answers 200 only when the stream holds all that came of it. Whatever goes wrong is thrown as a
+ * Problem, and then the sender has to send again or to mend what it sends.
  */
 export function createIntake({ sources, publisher, closedBecause }: IntakeOptions) {
   return async (req: Request, res: Response): Promise<void> => {
     const receivedAt = new Date();
-    const source = String(req.params.source);
-    const adapter = sources.get(source);
-    if (adapter === undefined) throw new Problem('unknown-source', `No source of that name is configured.`);
-    addToLine(res, { source });
+    const source = sources().get(String(req.params.source));
+    if (source === undefined) throw new Problem('unknown-source', `No source of that name is configured.`);
+    addToLine(res, { source: source.name });
     checkJsonType(req);
 
     const body = await readBody(req);
-    const event = eventOf(adapter.translate({ source, headers: req.headers, body, receivedAt }));
-    addToLine(res, { txId: event.txId, action: event.action, eventId: event.eventId });
+    const accepted = acceptedOf(source.decide({ headers: req.headers, body, receivedAt }));
+    addToLine(res, inLine(accepted));
+    // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
+    const waitS = await source.admit?.();
+    if (waitS !== undefined) throw tooMany(waitS);
 
     const closed = closedBecause();
     if (closed !== undefined) throw unavailable(closed, 2);
     const traceparent = traceparentOf(req);
-    const outcome = await publisher.publish(event, { traceparent });
-    answer(res, outcome, traceparent);
+    const published = await publishAll({ publisher, accepted, trace: { traceparent } });
+    addToLine(res, { traceparent, outcome: published.status });
+    answer(res, source, published);
   };
 }
 
-function answer(res: Response, outcome: PublishOutcome, traceparent: string): void {
-  addToLine(res, { traceparent, outcome: outcome.status });
-  if (outcome.status === 'unavailable') {
-    addToLine(res, { reason: outcome.reason, detail: outcome.detail.slice(0, 300) });
-    throw unavailable(reasons[outcome.reason], outcome.retryAfterS);
+/** What the log tells of a webhook: of its words nothing but ids and actions. */
+function inLine({ keyId, events, unmapped, webhook }: Accepted) {
+  const [first] = events;
+  const { txId, action, eventId } = first ?? {};
+  const many = events.length > 1 ? { events: events.length } : {};
+  const missed = unmapped.length > 0 ? { unmapped: unmapped.length } : {};
+  return { key: keyId, txId, action, eventId, ...many, ...missed, webhookId: webhook?.id };
+}
+
+function answer(res: Response, source: Source, published: Published): void {
+  if (published.status === 'unavailable') {
+    addToLine(res, { reason: published.reason, detail: published.detail.slice(0, 300) });
+    throw unavailable(reasons[published.reason], published.retryAfterS);
   }
-  const { id, sequence, duplicate } = outcome;
+  const { messages } = published;
+  const [{ id, sequence }] = messages;
+  const duplicate = messages.every((message) => message.duplicate);
   addToLine(res, { sequence, duplicate });
-  res.status(200).json({ message: 'success', duplicate, id, sequence });
+  if (source.answer === 'accepted') res.status(200).type('text/plain').send('[accepted]');
+  else
+    res
+      .status(200)
+      .json({ message: 'success', duplicate, id, sequence, ...(messages.length > 1 ? { messages } : {}) });
 }
 
 // In words for the sender: nothing about what stands behind us.
-const reasons: Readonly<Record<Extract<PublishOutcome, { status: 'unavailable' }>['reason'], string>> = {
+const reasons: Readonly<Record<Extract<Published, { status: 'unavailable' }>['reason'], string>> = {
   'broker-down': 'The event cannot be stored now; send it again.',
   'no-answer': 'The event was not confirmed in time; send it again.',
   'stream-missing': 'The event cannot be stored now; send it again.',
@@ -67,31 +82,42 @@ function unavailable(detail: string, retryAfterS: number): Problem {
   return new Problem('broker-unavailable', detail, { headers: { 'retry-after': String(retryAfterS) } });
 }
 
-function eventOf(translation: Translation) {
-  switch (translation.kind) {
-    case 'event':
-      return translation.event;
+function tooMany(retryAfterS: number): Problem {
+  return new Problem('too-many-requests', 'The source sends more than its limit; send it again later.', {
+    headers: { 'retry-after': String(retryAfterS) },
+  });
+}
+
+function acceptedOf(decision: Decision): Accepted {
+  switch (decision.kind) {
+    case 'accepted':
+      return decision;
+    case 'refused':
+      // Which of its parts would have been right is nobody's business.
+      throw new Problem(decision.code, `${problems[decision.code].title}.`, {
+        headers: { 'www-authenticate': 'Signature' },
+      });
     case 'malformed':
-      throw new Problem('malformed-request', translation.detail);
+      throw new Problem('malformed-request', decision.detail);
     case 'invalid': {
-      const detail = translation.errors.map(({ field, message }) => `${field} ${message}`).join('; ');
-      throw new Problem('invalid-event', detail, { errors: translation.errors });
+      const detail = decision.errors.map(({ field, message }) => `${field} ${message}`).join('; ');
+      throw new Problem('invalid-event', detail, { errors: decision.errors });
     }
     default:
-      return translation satisfies never;
+      return decision satisfies never;
   }
 }
 
 async function readBody(req: IncomingMessage): Promise<Uint8Array> {
   try {
-    return await getRawBody(req, { limit: bodyBytesMax, length: req.headers['content-length'] ?? null });
+    return await getRawBody(req, { limit: webhookBytesMax, length: req.headers['content-length'] ?? null });
   } catch (error) {
     const type = error instanceof Error && 'type' in error ? error.type : undefined;
     if (type === 'entity.too.large') {
       // The rest is thrown away as it comes, for as long as a request may take: who is cut off in the middle of
       // sending does not see the answer.
       req.resume();
-      throw new Problem('body-too-large', `The body must have at most ${bodyBytesMax} bytes.`);
+      throw new Problem('body-too-large', `The body must have at most ${webhookBytesMax} bytes.`);
     }
     throw new Problem('malformed-request', 'The body ended before it was complete.');
   }

@@ -1,4 +1,10 @@
-import { connectBroker, createPublisher, durabilityOf, watchBroker } from '@paystream/nats';
+import {
+  connectBroker,
+  createPublisher,
+  durabilityOf,
+  serveTranslations,
+  watchBroker,
+} from '@paystream/nats';
 import {
   configOrExit,
   createCrashPoint,
@@ -8,16 +14,17 @@ import {
   type Readiness,
   stopOnSignal,
 } from '@paystream/runtime';
-import type { Adapter } from './adapters/adapter.ts';
-import { xPayment } from './adapters/x-payment.ts';
 import { createGateway } from './app.ts';
-import { readConfig } from './config.ts';
+import { readConfig, readSources } from './config.ts';
+import { createLiveSources } from './live-sources.ts';
+import { createTranslateAgain } from './translate-again.ts';
 
 const name = 'third-party-gateway';
-const sources: ReadonlyMap<string, Adapter> = new Map([['x-payment', xPayment]]);
 
 const config = configOrExit(name, readConfig);
 const log = createLog({ name, level: config.LOG_LEVEL });
+const sources = configOrExit(name, () => createLiveSources({ read: () => readSources(config), log }));
+process.on('SIGHUP', sources.reload);
 const broker = connectBroker({
   uri: config.NATS_URI,
   name,
@@ -61,11 +68,15 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
   return { ok: true, detail: 'connected, and set as it must be' };
 }
 
+const pass = createCrashPoint({ at: config.CRASH_AT, log });
+const publisher = createPublisher({ broker, pass });
+const translate = createTranslateAgain({ sources: sources.current, publisher });
+serveTranslations({ broker, translate, log });
 const app = createGateway({
   log,
   readiness,
-  sources,
-  publisher: createPublisher({ broker, pass: createCrashPoint({ at: config.CRASH_AT, log }) }),
+  sources: sources.current,
+  publisher,
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
     broker.state().up && check.state().report === undefined
@@ -74,7 +85,7 @@ const app = createGateway({
 });
 const listening = listen(app, { port: config.PORT, host: config.HOST });
 listening.then(({ port }) => {
-  log.info({ host: config.HOST, port, sources: [...sources.keys()] }, 'service.listening');
+  log.info({ host: config.HOST, port, sources: [...sources.current().keys()] }, 'service.listening');
 }, fail);
 
 async function stop(): Promise<void> {

@@ -3,14 +3,24 @@ import { createOpenapiCheck } from '../../runtime/src/testing/openapi-check.ts';
 import { sendRaw } from '../../runtime/src/testing/raw-http.ts';
 import { eventually, webhook } from '../../test/harness.ts';
 import { openapi } from './openapi.ts';
+import { adapterCases } from './testing/fixtures.ts';
 import { startTestGateway, type TestGateway } from './testing/start-gateway.ts';
 
 const check = createOpenapiCheck(openapi);
 
 let gateway: TestGateway;
 let breakPublisher = false;
+let verifies = false;
+let limited = false;
+const sources = () =>
+  adapterCases()
+    .filter(({ adapter }) => ['x-payment', 'standard-webhooks'].includes(adapter.name))
+    .map((one) =>
+      limited ? { ...one.source({ verifies }), admit: async () => 1 } : one.source({ verifies }),
+    );
 beforeAll(async () => {
   gateway = await startTestGateway({
+    sources,
     timeouts: { headersTimeoutMs: 200, requestTimeoutMs: 200 },
     publisher: (real) => ({
       publish: (event, trace) => {
@@ -28,8 +38,8 @@ async function send(path: string, init: RequestInit = {}) {
 }
 
 const json = { 'content-type': 'application/json' };
-const sendWebhook = (body: unknown, headers: Record<string, string> = json) =>
-  send('/webhooks/x-payment', { method: 'POST', headers, body: JSON.stringify(body) });
+const sendWebhook = (body: unknown) =>
+  send('/webhooks/x-payment', { method: 'POST', headers: json, body: JSON.stringify(body) });
 
 describe('the OpenAPI document', () => {
   test('is what the service serves, and follows the rules of OpenAPI 3.1', async () => {
@@ -89,23 +99,49 @@ describe('the OpenAPI document', () => {
   });
 });
 
-const ways: Record<string, () => ReturnType<typeof send>> = {
-  'post /webhooks/x-payment 200': () => sendWebhook(webhook()),
-  'post /webhooks/x-payment 400': () => sendWebhook({ amount: 0 }),
-  'post /webhooks/x-payment 408': () =>
-    sendRaw(
-      gateway.port,
-      'POST /webhooks/x-payment HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
-    ),
-  'post /webhooks/x-payment 413': () => sendWebhook({ note: 'n'.repeat(262_144) }),
-  'post /webhooks/x-payment 415': () => sendWebhook(webhook(), { 'content-type': 'text/plain' }),
-  'post /webhooks/x-payment 500': async () => {
-    breakPublisher = true;
-    const answer = await sendWebhook(webhook());
-    breakPublisher = false;
-    expect(answer.text).not.toMatch(/secret|TypeError|10\.0\.0\.3|\.ts/);
-    return answer;
-  },
+type Way = () => ReturnType<typeof send>;
+
+/** What any webhook can be answered with, sent to this address. */
+const webhookWays = (template: string, path: string): Record<string, Way> => {
+  const post = (body: unknown, headers: Record<string, string> = json) =>
+    send(path, { method: 'POST', headers, body: typeof body === 'string' ? body : JSON.stringify(body) });
+  return {
+    [`post ${template} 200`]: () => post(webhook()),
+    [`post ${template} 400`]: () => post('{"amount":'),
+    [`post ${template} 401`]: async () => {
+      verifies = true;
+      const answer = await post(webhook());
+      verifies = false;
+      return answer;
+    },
+    [`post ${template} 408`]: () =>
+      sendRaw(
+        gateway.port,
+        `POST ${path} HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{`,
+      ),
+    [`post ${template} 413`]: () => post({ note: 'n'.repeat(262_144) }),
+    [`post ${template} 415`]: () => post(webhook(), { 'content-type': 'text/plain' }),
+    [`post ${template} 429`]: async () => {
+      limited = true;
+      const answer = await post(webhook());
+      limited = false;
+      return answer;
+    },
+    [`post ${template} 500`]: async () => {
+      breakPublisher = true;
+      const answer = await post(webhook());
+      breakPublisher = false;
+      expect(answer.text).not.toMatch(/secret|TypeError|10\.0\.0\.3|\.ts/);
+      return answer;
+    },
+  };
+};
+
+const ways: Record<string, Way> = {
+  ...webhookWays('/webhooks/x-payment', '/webhooks/x-payment'),
+  ...webhookWays('/webhooks/{source}', '/webhooks/standard-webhooks'),
+  'post /webhooks/{source} 404': () =>
+    send('/webhooks/nobody', { method: 'POST', headers: json, body: '{}' }),
   'get / 200': () => send('/'),
   'get /healthz 200': () => send('/healthz'),
   'get /readyz 200': () => send('/readyz'),
@@ -116,6 +152,8 @@ const ways: Record<string, () => ReturnType<typeof send>> = {
     return send('/readyz');
   },
   'post /webhooks/x-payment 503': () => sendWebhook(webhook()),
+  'post /webhooks/{source} 503': () =>
+    send('/webhooks/standard-webhooks', { method: 'POST', headers: json, body: '{}' }),
 };
 
 const pathsOf = (document: object) =>

@@ -12,8 +12,29 @@ const acceptedSchema = z
       .int()
       .min(1)
       .meta({ description: 'The place in the stream, of the first copy for a duplicate.' }),
+    messages: z
+      .array(z.strictObject({ id: z.string(), sequence: z.int().min(1), duplicate: z.boolean() }))
+      .optional()
+      .meta({
+        description: 'Where several came of one webhook: each; the fields above are those of the first.',
+      }),
   })
   .meta({ id: 'Accepted' });
+
+// All that a webhook can be answered with, whoever sends it.
+const refusals = problemResponses(
+  'malformed-request',
+  'invalid-event',
+  'signature-missing',
+  'signature-malformed',
+  'signature-wrong',
+  'signature-stale',
+  'request-timeout',
+  'body-too-large',
+  'unsupported-media-type',
+  'too-many-requests',
+  'broker-unavailable',
+);
 
 /** The API of this service, from the schemas that validate. */
 export const openapi: object = createDocument({
@@ -46,14 +67,43 @@ export const openapi: object = createDocument({
             description: 'The event is stored.',
             content: { 'application/json': { schema: acceptedSchema } },
           },
-          ...problemResponses(
-            'malformed-request',
-            'invalid-event',
-            'request-timeout',
-            'body-too-large',
-            'unsupported-media-type',
-            'broker-unavailable',
-          ),
+          ...refusals,
+        },
+      },
+    },
+    '/webhooks/{source}': {
+      post: {
+        operationId: 'receiveWebhook',
+        summary: 'Take one webhook of a configured source',
+        description:
+          'What the body holds and which headers sign it, the adapter of the source decides (docs/adapters.md). What is ' +
+          'verified and not understood is answered 200 and kept.',
+        requestParams: {
+          path: z.object({
+            source: z
+              .string()
+              .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+              .meta({ description: 'The name of the source.', example: 'standard-webhooks' }),
+          }),
+        },
+        requestBody: {
+          required: true,
+          content: {
+            'application/json': {
+              schema: z.looseObject({}).meta({ example: { type: 'contact.created', data: {} } }),
+            },
+          },
+        },
+        responses: {
+          '200': {
+            description: 'All that came of it is stored.',
+            content: {
+              'application/json': { schema: acceptedSchema },
+              'text/plain': { schema: z.literal('[accepted]') },
+            },
+          },
+          ...refusals,
+          ...problemResponses('unknown-source'),
         },
       },
     },

@@ -2,13 +2,17 @@ import type { DeadLetters } from '@paystream/nats';
 import { createDoor, listen, type OperatorToken } from '@paystream/runtime';
 import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.ts';
 import { createPaymentApp } from '../app.ts';
+import { createDecide } from '../decide.ts';
 import { openapi } from '../openapi.ts';
 import { createRedriver, type Redriver } from '../redrive.ts';
 import type { RedriveStore } from '../redrive-store.ts';
 import type { ReplayChange } from '../replay-store.ts';
 import type { Replay, ReplayState } from '../replay-types.ts';
 import type { TransactionStore } from '../store.ts';
+import type { WebhookRoutesOptions } from '../webhook-routes.ts';
+import type { WebhookStore } from '../webhook-store.ts';
 import { collectLog } from './fixture.ts';
+import { createMemoryWebhookStore } from './memory-webhook-store.ts';
 
 export interface ApiAnswer {
   status: number;
@@ -40,6 +44,8 @@ export interface ApiOptions {
   letters?: DeadLetters;
   redrives?: RedriveStore;
   redriver?: Redriver;
+  webhooks?: WebhookStore;
+  translate?: WebhookRoutesOptions['translate'];
 }
 
 const noLetters: DeadLetters = {
@@ -67,6 +73,8 @@ export async function startApi(
     letters = noLetters,
     redrives = noRedrives,
     redriver,
+    webhooks = createMemoryWebhookStore(),
+    translate = async () => ({ kind: 'unavailable', detail: 'there is no gateway' }),
   }: ApiOptions = {},
 ): Promise<TestApi> {
   const { log, lines } = collectLog();
@@ -76,6 +84,8 @@ export async function startApi(
   const app = createPaymentApp({
     log,
     store,
+    webhooks,
+    translate,
     readiness,
     stopping: stopping.signal,
     door: createDoor({ tokens, open }),
@@ -83,7 +93,9 @@ export async function startApi(
     brokerPaces,
     letters,
     redrives,
-    redriver: redriver ?? createRedriver({ letters, store, redrives, log, now }),
+    redriver:
+      redriver ??
+      createRedriver({ letters, decide: createDecide({ store, webhooks, now }), redrives, log, now }),
     now,
   });
   const server = await listen(app, { port: 0, host: '127.0.0.1' });
@@ -132,6 +144,8 @@ function templateOf(path: string): string | undefined {
   if (/^\/transactions\/[^/]+$/.test(address)) return '/transactions/{txId}';
   if (/^\/dead-letters\/[^/]+\/redrive$/.test(address)) return '/dead-letters/{sequence}/redrive';
   if (/^\/dead-letters\/(?!redrive$)[^/]+$/.test(address)) return '/dead-letters/{sequence}';
+  if (/^\/webhooks-received\/[^/]+$/.test(address)) return '/webhooks-received/{id}';
+  if (/^\/webhooks-received\/[^/]+\/translate$/.test(address)) return '/webhooks-received/{id}/translate';
   return plainPaths.has(address) ? address : undefined;
 }
 

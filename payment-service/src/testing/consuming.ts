@@ -15,10 +15,13 @@ import {
 import { throwAwayFolder } from '../../../test/harness.ts';
 import { createApply } from '../apply.ts';
 import { type Consumer, createConsumer } from '../consumer.ts';
+import { createDecide } from '../decide.ts';
 import type { TransactionStore } from '../store.ts';
 import type { SuspectStore } from '../suspects.ts';
+import type { WebhookStore } from '../webhook-store.ts';
 import { collectLog } from './fixture.ts';
 import { createMemorySuspects } from './memory-suspects.ts';
+import { createMemoryWebhookStore } from './memory-webhook-store.ts';
 
 export interface TestBroker {
   server: NatsServer;
@@ -84,11 +87,13 @@ export function startConsumer(
   {
     store,
     suspects = createMemorySuspects(),
+    webhooks = createMemoryWebhookStore(),
     retryDelay,
     running = true,
   }: {
     store: TransactionStore;
     suspects?: SuspectStore;
+    webhooks?: WebhookStore;
     /** In the place of seconds. */
     retryDelay?: SubscriptionOptions['retryDelay'];
     running?: boolean;
@@ -112,9 +117,11 @@ export function startConsumer(
     log,
     ...(retryDelay === undefined ? {} : { retryDelay }),
   });
+  const now = () => new Date();
+  const decide = createDecide({ store: counted, webhooks, now });
   const consumer = createConsumer({
     subscription,
-    apply: createApply({ store: counted, suspects, log, now: () => new Date() }).apply,
+    apply: createApply({ decide, suspects, log, now }).apply,
     store: counted,
     log,
   });

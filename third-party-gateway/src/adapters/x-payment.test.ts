@@ -1,12 +1,18 @@
 import { describe, expect, test } from '@jest/globals';
+import { adapterCases } from '../testing/fixtures.ts';
 import { xPayment } from './x-payment.ts';
 
 const valid = { txId: '2f1c7a1e-6a51-4c5e-9d4e-0c1b8f6d2a90', action: 'NEW', amount: 1_250, note: 'order' };
 const receivedAt = new Date('2026-01-31T12:00:00.000Z');
 
+const [xPaymentCase] = adapterCases().filter(({ adapter }) => adapter === xPayment);
+if (xPaymentCase === undefined) throw new Error('x-payment is not in the list');
+const { sign } = xPaymentCase;
+const signing = xPaymentCase.source();
+const open = xPaymentCase.source({ verifies: false });
+
 const translate = (body: unknown, headers: Record<string, string> = {}) =>
-  xPayment.translate({
-    source: 'x-payment',
+  open.decide({
     headers,
     body: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
     receivedAt,
@@ -15,13 +21,18 @@ const translate = (body: unknown, headers: Record<string, string> = {}) =>
 describe('the x-payment adapter', () => {
   test('makes an event of a webhook, with the fingerprint as its identity', () => {
     expect(translate(valid)).toEqual({
-      kind: 'event',
-      event: {
-        ...valid,
-        source: 'x-payment',
-        eventId: expect.stringMatching(/^[0-9a-f]{32}$/),
-        receivedAt: '2026-01-31T12:00:00.000Z',
-      },
+      kind: 'accepted',
+      keyId: 'none',
+      events: [
+        {
+          ...valid,
+          source: 'x-payment',
+          eventId: expect.stringMatching(/^[0-9a-f]{32}$/),
+          receivedAt: '2026-01-31T12:00:00.000Z',
+        },
+      ],
+      unmapped: [],
+      webhook: undefined,
     });
   });
 
@@ -35,7 +46,7 @@ describe('the x-payment adapter', () => {
   });
 
   test('takes the header webhook-id as identity', () => {
-    expect(translate(valid, { 'webhook-id': 'evt-1' })).toMatchObject({ event: { eventId: 'evt-1' } });
+    expect(translate(valid, { 'webhook-id': 'evt-1' })).toMatchObject({ events: [{ eventId: 'evt-1' }] });
   });
 
   test.each([
@@ -92,5 +103,20 @@ describe('the x-payment adapter', () => {
         errors: [{ field: 'body', message: 'must be a JSON object' }],
       });
     }
+  });
+});
+
+describe('the x-payment adapter with a secret', () => {
+  test.each([
+    ['another one', { 'webhook-id': 'evt-2' }],
+    ['none', {}],
+  ])('refuses a webhook that was signed with one webhook-id and comes with %s', (_name, id) => {
+    const { body, headers } = sign(JSON.stringify(valid), { at: receivedAt, id: 'evt-1' });
+    const { 'webhook-id': _, ...others } = headers;
+    const decide = (given: Record<string, string>) =>
+      signing.decide({ headers: given, body: Buffer.from(body), receivedAt });
+
+    expect(decide(headers).kind).toBe('accepted');
+    expect(decide({ ...others, ...id })).toEqual({ kind: 'refused', code: 'signature-wrong' });
   });
 });

@@ -1,7 +1,8 @@
-import { amountFrom, eventIdSchema, identify, noteSchema, uuidSchema } from '@paystream/nats';
+import { amountFrom, eventIdSchema, noteSchema, uuidSchema } from '@paystream/nats';
 import type { FieldError } from '@paystream/runtime';
 import { z } from 'zod';
-import { readJsonBody } from '../json-body.ts';
+import { bodySignatureSchema, signBody, verifyBodySignature } from '../body-signature.ts';
+import { readTextSecret, textSecretRule } from '../signatures.ts';
 import type { Adapter } from './adapter.ts';
 
 /** The body of an `x-payment` webhook: exactly these four fields. */
@@ -30,25 +31,31 @@ export const xPaymentBodySchema = z
 /** The optional request header that tells two otherwise equal events apart. */
 export const webhookIdHeader = 'webhook-id';
 
-export const xPayment: Adapter = {
-  translate: ({ source, headers, body, receivedAt }) => {
-    const json = readJsonBody(body);
-    if (json.kind === 'refused') return { kind: 'malformed', detail: json.detail };
+const settings = { signature: bodySignatureSchema.prefault({}) };
 
+/** Our own form: the fields of an event as they are. Who sends it is told at once what is wrong with it. */
+export const xPayment: Adapter<typeof settings> = {
+  name: 'x-payment',
+  settings,
+  deliveryIdHeader: webhookIdHeader,
+  keepsBody: false,
+  secretRule: textSecretRule,
+  readSecret: readTextSecret,
+  verify: (webhook, keys, { signature }) =>
+    verifyBodySignature(webhook, keys, { ...signature, idHeader: webhookIdHeader }),
+  translate: (body, { deliveryId }) => {
     const errors: FieldError[] = [];
-    const parsed = xPaymentBodySchema.safeParse(json.value);
-    if (!parsed.success)
-      errors.push(...parsed.error.issues.flatMap((issue) => toFieldErrors(issue, json.value)));
-    const eventId = eventIdSchema.optional().safeParse(headers[webhookIdHeader]);
+    const parsed = xPaymentBodySchema.safeParse(body);
+    if (!parsed.success) errors.push(...parsed.error.issues.flatMap((issue) => toFieldErrors(issue, body)));
+    const eventId = eventIdSchema.optional().safeParse(deliveryId);
     if (!eventId.success) {
       const message = 'must stand once, with 1 to 255 printable ASCII characters and no spaces';
       errors.push({ field: webhookIdHeader, message });
     }
     if (!parsed.success || !eventId.success) return { kind: 'invalid', errors };
-
-    const said = { ...parsed.data, source, eventId: eventId.data, receivedAt: receivedAt.toISOString() };
-    return { kind: 'event', event: identify(said).event };
+    return { kind: 'translated', candidates: [{ ...parsed.data, eventId: eventId.data }], unmapped: [] };
   },
+  sign: (unsigned, { signature }) => signBody(unsigned, { ...signature, idHeader: webhookIdHeader }),
 };
 
 // Who sends more than this many wrong names has other worries than to read them all.

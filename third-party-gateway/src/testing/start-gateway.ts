@@ -10,8 +10,9 @@ import {
 import { type HttpServer, type ListenOptions, listen } from '@paystream/runtime';
 import { pino } from 'pino';
 import { eventually, throwAwayFolder } from '../../../test/harness.ts';
-import { xPayment } from '../adapters/x-payment.ts';
 import { createGateway } from '../app.ts';
+import type { Source } from '../source.ts';
+import { adapterCases } from './fixtures.ts';
 
 /** A message as it lies in the stream. */
 export interface StoredMessage {
@@ -42,6 +43,8 @@ export interface TestGatewayOptions {
   /** Stands before the real one. */
   publisher?: (real: Publisher) => Publisher;
   closedBecause?: () => string | undefined;
+  /** In the place of x-payment without verification. */
+  sources?: () => readonly Source[];
   /** In the place of the promised times, so that a test need not wait for them. */
   timeouts?: Pick<ListenOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
 }
@@ -50,6 +53,7 @@ export interface TestGatewayOptions {
 export async function startTestGateway({
   publisher,
   closedBecause = () => undefined,
+  sources = openXPayment,
   timeouts,
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const folder = throwAwayFolder('gateway');
@@ -67,7 +71,7 @@ export async function startTestGateway({
       ready: connection.state().up,
       parts: { broker: { ok: connection.state().up, detail: '' } },
     }),
-    sources: new Map([['x-payment', xPayment]]),
+    sources: () => new Map(sources().map((source) => [source.name, source])),
     publisher: publisher === undefined ? real : publisher(real),
     closedBecause,
   });
@@ -112,4 +116,11 @@ async function paymentStream(connection: BrokerConnection) {
   const client = await connection.whenUp(AbortSignal.timeout(10_000));
   const manager = await client.jetstreamManager();
   return { manager, stream: await manager.streams.find(subjectOf('NEW')) };
+}
+
+/** x-payment without verification. */
+export function openXPayment(): Source[] {
+  return adapterCases()
+    .filter(({ adapter }) => adapter.name === 'x-payment')
+    .map((one) => one.source({ verifies: false }));
 }
