@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { z } from 'zod';
 import type { Log } from './log.ts';
 
@@ -28,7 +29,8 @@ export function createCrashPoint({ at, log }: { at: CrashPoint | undefined; log:
   log.warn({ at }, 'crash-point.armed');
   return (point) => {
     if (point !== at) return;
-    log.fatal({ point }, 'crash-point.reached');
+    // Not by the log, whose lines may be on their way when the process is gone.
+    writeSync(2, `${JSON.stringify({ point, msg: 'crash-point.reached' })}\n`);
     process.kill(process.pid, 'SIGKILL');
   };
 }
