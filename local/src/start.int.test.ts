@@ -7,6 +7,7 @@ import { type Running, startChild } from './child.ts';
 import { freePort, resolveServers, startMongod, startNatsServer } from './index.ts';
 import { portProblem } from './ports.ts';
 import { ROOT } from './root.ts';
+import { openSourcesFile } from './sources.ts';
 import { eventually, temporaryFolder } from './test-fixture.ts';
 
 const running: Running[] = [];
@@ -197,7 +198,7 @@ test('leaves nothing behind when it is killed itself', async () => {
   await eventually(async () => processesOf(env).length === 0 && (await portsInUse(env)).length === 0);
 });
 
-test('uses the servers and the operators that are given, and leaves the servers running', async () => {
+test('uses the servers, operators and sources that are given, and leaves the servers running', async () => {
   const env = await settings();
   const { natsServer, mongod } = resolveServers();
   const nats = await startNatsServer({ binary: natsServer, storeDir: temporaryFolder() });
@@ -209,6 +210,7 @@ test('uses the servers and the operators that are given, and leaves the servers 
     NATS_URI: nats.uri,
     MONGO_URI: mongo.uriOf('given'),
     OPERATOR_TOKENS: `anna:operator:${tokenHash}`,
+    SOURCES_FILE: openSourcesFile,
   };
   const txId = randomUUID();
 
