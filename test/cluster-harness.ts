@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   freePort,
+  openSourcesFile,
   type Running,
   resolveServers,
   type Service,
@@ -148,6 +149,7 @@ async function startServices({ natsUri, mongoUri, onLine }: ServicesOptions) {
       entry: `${workspace}/src/main.ts`,
       env: {
         ...{ PORT: String(await freePort()), NATS_URI: natsUri, MONGO_URI: mongoUri, PROVISION: 'true' },
+        SOURCES_FILE: openSourcesFile,
         // Three replicas of each stream are set aside on one disk.
         ...{ STREAM_REPLICAS: '3', STREAM_MAX_BYTES: String(64 * 1_048_576), BROKER_SYNC: 'always' },
       },

@@ -43,8 +43,8 @@ describe('while the database is away', () => {
       until: (lines) => lines.some(({ outcome }) => outcome === 'applied'),
     });
 
-    await mongod.kill();
     const goneAt = Date.now();
+    await mongod.kill();
     const body = webhook();
     await post(gateway, body);
     const away = await eventually(() => linesOf(payments, goneAt), {

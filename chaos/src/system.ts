@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   freePort,
+  openSourcesFile,
   type Running,
   resolveServers,
   startMongod,
@@ -96,7 +97,7 @@ async function startAll({ folder, options, started, proxied, close }: Starting):
   const gateway = async (name: (typeof gatewayNames)[number]) => {
     const port = await freePort();
     const [toBroker, fromSender] = [await proxied(natsPort), await proxied(port)];
-    const env = { PORT: String(port), NATS_URI: natsUriAt(toBroker.port) };
+    const env = { PORT: String(port), NATS_URI: natsUriAt(toBroker.port), SOURCES_FILE: openSourcesFile };
     const launch = (more: Record<string, string>) =>
       launchService(name, 'third-party-gateway', { ...env, ...more }, options);
     return { url: urlAt(port), toBroker, fromSender, member: await started(name, launch) };
