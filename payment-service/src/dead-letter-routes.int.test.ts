@@ -232,8 +232,10 @@ describe('POST /dead-letters/:sequence/redrive', () => {
 
     const answers = await Promise.all(Array.from({ length: 5 }, () => redrive(sequence)));
 
-    const outcomes = answers.map(({ body }) => body.outcome).filter((outcome) => outcome !== undefined);
-    expect(outcomes.filter((outcome) => outcome === 'applied')).toHaveLength(1);
+    const outcomes = answers.map(({ body }) => body.outcome ?? body.code);
+    // Who has lost the race may find its own event in the record and say applied.
+    expect(outcomes).toContain('applied');
+    expect(outcomes).not.toContain('failed');
     expect(await historyOf(event.txId)).toHaveLength(1);
   });
 

@@ -29,8 +29,8 @@ export function createCrashPoint({ at, log }: { at: CrashPoint | undefined; log:
   log.warn({ at }, 'crash-point.armed');
   return (point) => {
     if (point !== at) return;
-    // Not by the log, whose lines may be on their way when the process is gone.
-    writeSync(2, `${JSON.stringify({ point, msg: 'crash-point.reached' })}\n`);
+    // The log writes in the background, and there is no background after this.
+    writeSync(1, `${JSON.stringify({ level: 60, point, msg: 'crash-point.reached' })}\n`);
     process.kill(process.pid, 'SIGKILL');
   };
 }
