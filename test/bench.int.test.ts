@@ -2,8 +2,14 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { applySettings, runApply } from '../bench/src/apply-bench.ts';
 import { backlogSettings, runBacklog } from '../bench/src/backlog-bench.ts';
 import { backlogSection } from '../bench/src/backlog-report.ts';
+import { benches } from '../bench/src/benches.ts';
+import { flowSettings, runFlow } from '../bench/src/flow-bench.ts';
+import { footprintSettings, runFootprint } from '../bench/src/footprint-bench.ts';
+import { growthSettings, runGrowth } from '../bench/src/growth-bench.ts';
+import { intakeSettings, runIntake } from '../bench/src/intake-bench.ts';
 import { describeMachine, type Machine } from '../bench/src/machine.ts';
 import { replaySettings, runVariant } from '../bench/src/replay-bench.ts';
 import { drawReplay } from '../bench/src/replay-picture.ts';
@@ -55,6 +61,77 @@ describe('the benches, at a size that shows only that they work', () => {
   });
 });
 
+describe('the benches of what it can do, at the same size', () => {
+  let rig: Rig;
+  const silent = () => undefined;
+
+  beforeAll(async () => {
+    rig = await startRig({ mongoUri: testMongoUri() });
+  });
+  afterAll(() => rig?.close());
+
+  test('intake: each target answers, and what it answered 200 is in its stream', async () => {
+    const results = await runIntake(rig, intakeSettings('small'), { say: silent });
+
+    expect(results.map(({ name }) => name)).toEqual(['ours', 'ours-quiet', 'plain', 'plain-synced', 'floor']);
+    for (const result of results) {
+      expect(result).toMatchObject({ lost: 0, refused: 0, failed: 0 });
+      expect(result.ok).toBeGreaterThan(20);
+    }
+  });
+
+  test('apply: ours and the plain design drain the queue, ours without a mistake', async () => {
+    const results = await runApply(rig, applySettings('small'), silent);
+
+    expect(results.map(({ name, wrong }) => [name, wrong])).toEqual([
+      ['ours', 0],
+      ['plain', undefined],
+      ['acks', undefined],
+      ['bulk-write', undefined],
+    ]);
+    for (const { perSecond } of results) expect(perSecond.median).toBeGreaterThan(0);
+  });
+
+  test('flow: what is answered 200 becomes readable', async () => {
+    const { capacity, runs } = await runFlow(rig, flowSettings('small'), silent);
+
+    expect(capacity).toBeGreaterThan(10);
+    expect(runs).toHaveLength(1);
+    expect(runs[0]).toMatchObject({ share: 0.5, lost: 0, failed: 0 });
+    expect(runs[0]?.readableMs.p50).toBeGreaterThan(0);
+  });
+
+  test('growth: applies and reads at each size and each length of a history', async () => {
+    const { sizes, histories } = await runGrowth(rig, growthSettings('small'), silent);
+
+    expect(sizes.map(({ stored }) => stored)).toEqual([100, 200]);
+    for (const { perSecond, read } of sizes) {
+      expect(perSecond[0]).toBeGreaterThan(0);
+      expect(read.p99).toBeGreaterThan(0);
+    }
+    expect(histories).toEqual([{ events: 10, perSecond: [expect.any(Number)] }]);
+  });
+
+  test('footprint: memory, time to start, and a section for the numbers', async () => {
+    const machine = await describeMachine(rig, 0);
+
+    const results = await runFootprint(rig, footprintSettings('small'), silent);
+    const { section } = await benches.footprint.run({
+      rig,
+      asked: { size: 'small', only: undefined },
+      machine,
+      say: silent,
+    });
+
+    expect(results.map(({ service }) => service)).toEqual(['third-party-gateway', 'payment-service']);
+    for (const { mostMiB, readyMs } of results) {
+      expect(mostMiB).toBeGreaterThan(20);
+      expect(readyMs).toBeGreaterThan(50);
+    }
+    expect(section).toContain('| what | goal | measured | met |');
+  });
+});
+
 describe('npm run bench', () => {
   const bench = (...args: string[]) =>
     promisify(execFile)(
@@ -72,7 +149,9 @@ describe('npm run bench', () => {
   test('refuses an unknown name with exit code 2', async () => {
     await expect(bench('nothing')).rejects.toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('there is no bench nothing (benches: replay, backlog'),
+      stderr: expect.stringContaining(
+        'there is no bench nothing (benches: intake, apply, flow, growth, footprint, replay, backlog',
+      ),
     });
   });
 });

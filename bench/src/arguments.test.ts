@@ -5,14 +5,24 @@ describe('the command line of the benches', () => {
   test('runs a bench at its full size unless told otherwise', () => {
     expect(parseArguments(['replay'])).toEqual({
       kind: 'run',
-      arguments: { name: 'replay', size: 'full', only: undefined, writeDocs: false },
+      arguments: { names: ['replay'], size: 'full', only: undefined, writeDocs: false },
     });
   });
 
   test('takes a size, a choice and the wish for documents', () => {
     expect(parseArguments(['replay', '--size', '200', '--only', 'ours-1,ours-4', '--write-docs'])).toEqual({
       kind: 'run',
-      arguments: { name: 'replay', size: 200, only: ['ours-1', 'ours-4'], writeDocs: true },
+      arguments: { names: ['replay'], size: 200, only: ['ours-1', 'ours-4'], writeDocs: true },
+    });
+  });
+
+  test('runs all of them when none is named', () => {
+    expect(parseArguments(['--size', 'small'])).toMatchObject({
+      kind: 'run',
+      arguments: {
+        names: ['intake', 'apply', 'flow', 'growth', 'footprint', 'replay', 'backlog'],
+        size: 'small',
+      },
     });
   });
 
@@ -22,7 +32,7 @@ describe('the command line of the benches', () => {
   });
 
   test.each([
-    [[], 'which one?'],
+    [['--size', '20'], '--size must be small or full'],
     [['replays'], 'there is no bench replays'],
     [['replay', 'backlog'], 'one at a time'],
     [['replay', '--size', '5001'], '--size must be small, full or a number from 20 to 5000'],

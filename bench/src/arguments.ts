@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 
-export const benchNames = ['replay', 'backlog'] as const;
+export const benchNames = ['intake', 'apply', 'flow', 'growth', 'footprint', 'replay', 'backlog'] as const;
 export type BenchName = (typeof benchNames)[number];
 
 export interface Arguments {
-  name: BenchName;
+  /** All of them where none was named. */
+  names: readonly BenchName[];
   size: Size;
   /** Only these variants; undefined: all. */
   only: string[] | undefined;
@@ -19,17 +20,33 @@ export type Parsed =
   | { kind: 'help' }
   | { kind: 'wrong'; problem: string };
 
-// Bounds the load and the time: a replay of 5,000 events takes 100 s, and a backlog is written at 1,000 a second.
-const sizeMax = { replay: 5_000, backlog: 200_000 } as const;
-const sizeMin = 20;
+// What a number counts differs: events (replay, apply, backlog), rounds (intake), seconds (flow, footprint), stored
+// transactions (growth). Each bound keeps a bench from taking the machine for hours, but for an hour of footprint.
+const sizes: Readonly<Record<BenchName, { min: number; max: number }>> = {
+  intake: { min: 1, max: 50 },
+  apply: { min: 200, max: 200_000 },
+  flow: { min: 1, max: 600 },
+  growth: { min: 1_000, max: 2_000_000 },
+  footprint: { min: 1, max: 7_200 },
+  replay: { min: 20, max: 5_000 },
+  backlog: { min: 20, max: 200_000 },
+};
 
-export const help = `npm run bench -- <name> [options]
+export const help = `npm run bench                     all of them, about 40 minutes
+npm run bench -- <name> [options]
 
-  replay     what becomes of a backlog: plain JetStream beside ours, on the same rhythm (about 4 minutes)
-  backlog    how long live payments wait behind 50,000 messages, and what memory that takes (about 3 minutes)
+  intake     webhooks a second: ours, the plain design, node:http alone (about 7 minutes)
+  apply      events a second into the record: ours, the plain design, the broker's and the database's ceilings (3 minutes)
+  flow       both services at 50, 80 and 120 % of what they can take: how late, how many refused, none lost (5 minutes)
+  growth     the same work at 10,000 to 1,000,000 stored transactions, and with long histories (10 minutes)
+  footprint  memory, processor time and time to start (2 minutes)
+  replay     what becomes of a backlog: plain JetStream beside ours, on the same rhythm (4 minutes)
+  backlog    how long live payments wait behind 50,000 messages, and what memory that takes (3 minutes)
 
-  --size <small|full|number>   how many events; full is the default
-  --only <a,b>                 replay: only these of plain-original, plain-original-new, plain-instant, ours-1, ours-4
+  --size <small|full|number>   full is the default; a number counts events (apply, replay, backlog), rounds (intake),
+                               seconds (flow, footprint) or stored transactions (growth)
+  --only <a,b>                 replay: only these of plain-original, plain-original-new, plain-instant, ours-1, ours-4;
+                               intake: only these of ours, ours-quiet, plain, plain-synced, floor
   --write-docs                 also writes the section of docs/numbers.md, and docs/replay.svg
   --help                       this text
 
@@ -53,15 +70,13 @@ export function parseArguments(args: readonly string[]): Parsed {
     });
     if (values.help === true) return { kind: 'help' };
     const [name, ...others] = positionals;
-    if (name === undefined) return wrong('which one?');
-    if (!isBenchName(name)) return wrong(`there is no bench ${name}`);
+    if (name !== undefined && !isBenchName(name)) return wrong(`there is no bench ${name}`);
     if (others.length > 0) return wrong(`one at a time, not also ${others.join(' ')}`);
     const size = sizeFrom(values.size ?? 'full', name);
-    if (size === undefined) {
-      return wrong(`--size must be small, full or a number from ${sizeMin} to ${sizeMax[name]}`);
-    }
+    if (size === undefined) return wrong(`--size must be ${sizeWords(name)}`);
     const only = values.only?.split(',');
-    return { kind: 'run', arguments: { name, size, only, writeDocs: values['write-docs'] ?? false } };
+    const names = name === undefined ? benchNames : [name];
+    return { kind: 'run', arguments: { names, size, only, writeDocs: values['write-docs'] ?? false } };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
   }
@@ -76,9 +91,15 @@ function isBenchName(name: string): name is BenchName {
   return benchNames.some((known) => known === name);
 }
 
-function sizeFrom(text: string, name: BenchName): Size | undefined {
+/** A number means something else to each bench, so all of them together take none. */
+function sizeFrom(text: string, name: BenchName | undefined): Size | undefined {
   if (text === 'small' || text === 'full') return text;
-  if (!/^\d{1,6}$/.test(text)) return undefined;
+  if (name === undefined || !/^\d{1,7}$/.test(text)) return undefined;
   const size = Number(text);
-  return size >= sizeMin && size <= sizeMax[name] ? size : undefined;
+  return size >= sizes[name].min && size <= sizes[name].max ? size : undefined;
+}
+
+function sizeWords(name: BenchName | undefined): string {
+  if (name === undefined) return 'small or full where no bench is named';
+  return `small, full or a number from ${sizes[name].min} to ${sizes[name].max}`;
 }

@@ -1,6 +1,4 @@
-import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { atOffsets, quantile, readSettled, type Service } from '@paystream/local';
 import { encodeEvent, identify, publishBatch } from '@paystream/nats';
@@ -8,6 +6,7 @@ import type { NatsConnection } from 'nats';
 import type { Size } from './arguments.ts';
 import { startLiveLoad } from './load.ts';
 import type { Rig } from './rig.ts';
+import { residentMiB } from './usage.ts';
 
 export interface BacklogSettings {
   /** One run for each. */
@@ -170,15 +169,6 @@ function watchMemory({ pid }: Service, readyAt: number): { samples: Sample[]; st
   look();
   const timer = setInterval(look, sampleEveryMs);
   return { samples, stop: () => clearInterval(timer) };
-}
-
-/** The resident set of the process; tsx, which runs it from its source, included. */
-function residentMiB(pid: number): number {
-  const file = `/proc/${pid}/status`;
-  const kiB = existsSync(file)
-    ? /^VmRSS:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1]
-    : execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' });
-  return Math.round(Number(kiB ?? 0) / 1_024);
 }
 
 async function until(isSo: () => boolean, withinMs: number, problem: string): Promise<void> {

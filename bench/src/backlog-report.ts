@@ -1,6 +1,6 @@
 import type { BacklogResult, BacklogSettings } from './backlog-bench.ts';
 import { type Machine, machineLine } from './machine.ts';
-import { markdownTable } from './replay-report.ts';
+import { markdownTable, type Table } from './tables.ts';
 
 const head = [
   'backlog',
@@ -14,7 +14,7 @@ const head = [
 ];
 
 /** A row for each size. */
-export function backlogTable(results: readonly BacklogResult[]): { head: string[]; rows: string[][] } {
+export function backlogTable(results: readonly BacklogResult[]): Table {
   const rows = results.map(({ events, untilLiveMs, live, memoryMiB }) =>
     [
       events,

@@ -1,6 +1,7 @@
 import { type Machine, machineLine } from './machine.ts';
 import type { ReplaySettings, VariantResult } from './replay-bench.ts';
 import type { Spread } from './replay-numbers.ts';
+import { markdownTable, type Table } from './tables.ts';
 
 const head = [
   'variant',
@@ -17,7 +18,7 @@ const head = [
 ];
 
 /** A row for each variant; times in milliseconds. */
-export function replayTable(results: readonly VariantResult[]): { head: string[]; rows: string[][] } {
+export function replayTable(results: readonly VariantResult[]): Table {
   const rows = results.map(({ variant, numbers }) => [
     variant.title,
     `${numbers.appliedMs} of ${numbers.originalMs}`,
@@ -33,12 +34,6 @@ export function replayTable(results: readonly VariantResult[]): { head: string[]
 }
 
 const p50p99 = ({ p50, p99 }: Spread) => [String(Math.round(p50)), String(Math.round(p99))];
-
-export function markdownTable({ head: titles, rows }: { head: string[]; rows: string[][] }): string {
-  const line = (cells: string[]) => `| ${cells.join(' | ')} |`;
-  const bar = titles.map((_, column) => (column === 0 ? '---' : '---:'));
-  return [line(titles), line(bar), ...rows.map(line)].join('\n');
-}
 
 /** The section of docs/numbers.md. */
 export function replaySection(

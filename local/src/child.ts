@@ -25,6 +25,8 @@ export type ChildOptions = {
   env?: NodeJS.ProcessEnv;
   cwd?: string;
   onLine?: (line: string) => void;
+  /** Where its output goes instead, as a file descriptor: whoever reads lines takes part of the machine for it. */
+  outputTo?: number;
   /** How long `stop` waits before SIGKILL. */
   stopWithinMs: number;
 };
@@ -42,7 +44,7 @@ const STOPPED_WITHIN_MS = 1_000;
 export function startChild(options: ChildOptions): Running {
   const child = spawn(options.command, options.args, {
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', options.outputTo ?? 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
   });

@@ -11,6 +11,8 @@ export type NatsServerOptions = {
   /** Omitted: a free one. The same port and folder again is the same broker, restarted. */
   port?: number;
   storeDir: string;
+  /** How often it syncs to disk; omitted: before every acknowledgement. `2m` is nats-server's own default. */
+  syncInterval?: 'always' | '2m';
   /** Text for the end of the configuration file: users, limits, whatever a test is about. */
   config?: string;
 };
@@ -39,13 +41,13 @@ class PortTakenError extends Error {
 }
 
 async function launch(
-  { binary, storeDir, config = '' }: NatsServerOptions,
+  { binary, storeDir, syncInterval = 'always', config = '' }: NatsServerOptions,
   port: number,
 ): Promise<NatsServer> {
   const folder = resolve(storeDir);
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'nats-server.conf');
-  writeFileSync(file, configText({ port, storeDir: folder, config }));
+  writeFileSync(file, configText({ port, storeDir: folder, syncInterval, config }));
 
   const child = startChild({ command: binary, args: ['--config', file], stopWithinMs: 10_000 });
   const deadline = Date.now() + READY_WITHIN_MS;
@@ -72,14 +74,19 @@ function startFailure({ port, lines }: { port: number; lines: readonly string[] 
 }
 
 /** JSON's strings are valid in this format too, whatever characters the path has. */
-function configText({ port, storeDir, config }: { port: number; storeDir: string; config: string }): string {
+function configText({
+  port,
+  storeDir,
+  syncInterval,
+  config,
+}: Required<Omit<NatsServerOptions, 'binary'>>): string {
   return `# Written at every start.
 listen: "127.0.0.1:${port}"
 max_payload: 1MB
 jetstream {
   store_dir: ${JSON.stringify(storeDir)}
-  # A publish acknowledgement means: on disk.
-  sync_interval: always
+  # With always, a publish acknowledgement means: on disk.
+  sync_interval: ${JSON.stringify(syncInterval)}
 }
 ${config}
 `;

@@ -12,24 +12,28 @@ export type Service = Running & {
 
 export type ServiceOptions = {
   name: string;
-  /** Relative to the root of the repository. */
+  /** Relative to the root of the repository; a `.js` is built code. */
   entry: string;
   env: Record<string, string>;
   onLine?: (line: string) => void;
+  /** A file descriptor that takes its log. */
+  outputTo?: number;
 };
 
 /** A service promises to be gone 10 s after SIGTERM; then it is killed. */
 const STOP_WITHIN_MS = 12_000;
 
-/** Starts one of our services from its source, with exactly the given environment. */
-export function startService({ name, entry, env, onLine }: ServiceOptions): Service {
+/** Starts one of our services from its source or as it was built, with exactly the given environment. */
+export function startService({ name, entry, env, onLine, outputTo }: ServiceOptions): Service {
+  const fromSource = entry.endsWith('.ts') ? ['--conditions=@paystream/source', '--import', 'tsx'] : [];
   const child = startChild({
     command: process.execPath,
-    args: ['--conditions=@paystream/source', '--import', 'tsx', entry],
+    args: [...fromSource, entry],
     cwd: ROOT,
     env: { ...nodeEnv(), ...env },
     stopWithinMs: STOP_WITHIN_MS,
     ...(onLine === undefined ? {} : { onLine }),
+    ...(outputTo === undefined ? {} : { outputTo }),
   });
   const url = env.PORT === undefined ? undefined : `http://${env.HOST ?? '127.0.0.1'}:${env.PORT}`;
   return {

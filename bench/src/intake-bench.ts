@@ -1,0 +1,135 @@
+import type { NatsServer } from '@paystream/local';
+import type { NatsConnection } from 'nats';
+import type { Size } from './arguments.ts';
+import { countFsyncs } from './fsyncs.ts';
+import type { Rig } from './rig.ts';
+import { type CannonResult, shoot } from './shoot.ts';
+import { inRounds, type Spread, spreadOf } from './spread.ts';
+
+export interface IntakeSettings {
+  connections: number[];
+  rounds: number;
+  seconds: number;
+  warmUpSeconds: number;
+}
+
+export function intakeSettings(size: Size): IntakeSettings {
+  if (size === 'small') return { connections: [4], rounds: 1, seconds: 1, warmUpSeconds: 1 };
+  return { connections: [64, 256], rounds: size === 'full' ? 5 : size, seconds: 5, warmUpSeconds: 3 };
+}
+
+export interface IntakeResult {
+  name: string;
+  title: string;
+  connections: number;
+  perSecond: Spread;
+  p50: Spread;
+  p99: Spread;
+  ok: number;
+  refused: number;
+  failed: number;
+  /** Answered 200 and not in the stream: must be 0. */
+  lost: number;
+  /** Of the broker, for each webhook answered 200; undefined where nobody can count them, or there is no broker. */
+  fsyncs: number | undefined;
+}
+
+interface Target {
+  name: string;
+  title: string;
+  url: string;
+  broker: { server: NatsServer; nats: NatsConnection } | undefined;
+}
+
+const oursEntry = 'third-party-gateway/src/main.ts';
+const plainEntry = 'bench/src/plain-intake.ts';
+
+/** Every target gets the same load in turns, round after round. */
+export async function runIntake(
+  rig: Rig,
+  settings: IntakeSettings,
+  { say, only }: { say: (line: string) => void; only?: readonly string[] | undefined },
+): Promise<IntakeResult[]> {
+  const started = await startTargets(rig, only);
+  const results: IntakeResult[] = [];
+  for (const connections of settings.connections) {
+    // Before it is compiled, code is slower than it ever is again.
+    for (const target of started) await fire(target, { connections, seconds: settings.warmUpSeconds });
+    const rounds = await inRounds(started, settings.rounds, async (target, round) => {
+      const shot = await fire(target, { connections, seconds: settings.seconds });
+      say(
+        `${connections} connections, round ${round}: ${target.title}: ${Math.round(shot.perSecond)}/s, p99 ${shot.p99} ms`,
+      );
+      return shot;
+    });
+    for (const [index, target] of started.entries()) {
+      const shots = rounds[index] ?? [];
+      const of = (value: (shot: Shot) => number) => shots.map(value);
+      const sum = (value: (shot: Shot) => number) => of(value).reduce((left, right) => left + right, 0);
+      results.push({
+        name: target.name,
+        title: target.title,
+        connections,
+        perSecond: spreadOf(of(({ perSecond }) => perSecond)),
+        p50: spreadOf(of(({ p50 }) => p50)),
+        p99: spreadOf(of(({ p99 }) => p99)),
+        ok: sum(({ ok }) => ok),
+        refused: sum(({ refused }) => refused),
+        failed: sum(({ failed }) => failed),
+        lost: sum(({ lost }) => lost),
+        fsyncs: await fsyncsPerWebhook(target, connections),
+      });
+    }
+  }
+  return results;
+}
+
+const ours = { PROVISION: 'true', BROKER_SYNC: 'always' };
+const targets = [
+  { name: 'ours', title: 'Paystream, synced', entry: oursEntry, sync: 'always', env: ours },
+  {
+    name: 'ours-quiet',
+    title: 'the same without a log',
+    entry: oursEntry,
+    sync: 'always',
+    env: { ...ours, LOG_LEVEL: 'warn' },
+  },
+  { name: 'plain', title: 'plain, not synced', entry: plainEntry, sync: '2m', env: {} },
+  { name: 'plain-synced', title: 'plain, synced', entry: plainEntry, sync: 'always', env: {} },
+  { name: 'floor', title: 'node:http alone', entry: 'bench/src/floor.ts', sync: undefined, env: {} },
+] as const;
+
+async function startTargets(rig: Rig, only: readonly string[] | undefined): Promise<Target[]> {
+  const brokers = { always: await rig.startBroker('always'), '2m': await rig.startBroker('2m') };
+  const started: Target[] = [];
+  for (const { name, title, entry, sync, env } of targets) {
+    if (only?.includes(name) === false) continue;
+    const broker = sync === undefined ? undefined : brokers[sync];
+    const uri: Record<string, string> = broker === undefined ? {} : { NATS_URI: broker.server.uri };
+    const service = await rig.start({ name, entry, env: { ...uri, ...env } });
+    await service.ready();
+    started.push({ name, title, broker, url: `${service.url}/webhooks/x-payment` });
+  }
+  return started;
+}
+
+type Shot = CannonResult & { lost: number };
+
+async function fire({ url, broker }: Target, load: { connections: number; seconds: number }): Promise<Shot> {
+  if (broker === undefined) return { ...(await shoot({ url, ...load })), lost: 0 };
+  const manager = await broker.nats.jetstreamManager();
+  await manager.streams.purge('payment');
+  const before = (await manager.streams.info('payment')).state.last_seq;
+  const shot = await shoot({ url, ...load });
+  const { last_seq } = (await manager.streams.info('payment')).state;
+  return { ...shot, lost: Math.max(0, shot.ok - (last_seq - before)) };
+}
+
+async function fsyncsPerWebhook(target: Target, connections: number): Promise<number | undefined> {
+  if (target.broker === undefined) return undefined;
+  let ok = 0;
+  const fsyncs = await countFsyncs(target.broker.server.pid, async () => {
+    ({ ok } = await fire(target, { connections, seconds: 1 }));
+  });
+  return fsyncs === undefined || ok === 0 ? undefined : fsyncs / ok;
+}
