@@ -46,7 +46,7 @@ describe('a publish', () => {
   });
 
   test('is refused at once when too many wait already', async () => {
-    const narrow = createPublisher({ broker: connection, inFlightMax: 2 });
+    const narrow = createPublisher({ broker: connection, waitingMax: 2 });
 
     const outcomes = await Promise.all(Array.from({ length: 3 }, () => narrow.publish(eventOf())));
 

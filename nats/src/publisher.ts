@@ -1,31 +1,15 @@
 import { type PassPoint, passBy } from '@paystream/runtime';
-import {
-  headers,
-  type JetStreamClient,
-  type MsgHdrs,
-  type NatsConnection,
-  NatsError,
-  type PubAck,
-} from 'nats';
-import { type BrokerConnection, isBrokerLost, untilDown } from './connection.ts';
+import { type Confirmed, createConfirmed } from './confirmed.ts';
+import type { BrokerConnection } from './connection.ts';
+import { createGroupCommit } from './group-commit.ts';
 import { type EncodedMessage, encodeEvent, type PaymentEvent } from './messages.ts';
-import { fullCodes } from './outgoing.ts';
-import { paymentStreamName } from './streams.ts';
-import { atMost } from './waiting.ts';
+import { noAnswer, type UnavailableReason, unavailable, type Word } from './single-publish.ts';
 import type { UnmappedWebhook } from './webhooks.ts';
 
 /** The broker's word for an event, or why there is none. Without it nobody may answer 200. */
 export type PublishOutcome =
   | { status: 'stored'; id: string; sequence: number; duplicate: boolean }
   | { status: 'unavailable'; id: string; reason: UnavailableReason; detail: string; retryAfterS: number };
-
-export type UnavailableReason =
-  | 'broker-down'
-  | 'no-answer'
-  | 'stream-missing'
-  | 'stream-full'
-  | 'too-many'
-  | 'refused';
 
 export interface Publisher {
   /** Resolves within `answerWithinMs`, with the broker's word or the reason why it has not come. Never rejects. */
@@ -39,95 +23,116 @@ export interface PublisherOptions {
   broker: BrokerConnection;
   /** Bounds the wait of one event. Providers give up after 10 s; we promise an answer within 5 s. */
   answerWithinMs?: number;
-  /** Events that wait for the broker's word at one time: at 2,000 a second, about half a second's worth. */
-  inFlightMax?: number;
+  /** Events that wait for the broker's word at one time: at 5,000 a second, a fifth of a second's worth. */
+  waitingMax?: number;
+  /** The ids of which the broker has said that they are stored. */
+  confirmed?: Confirmed;
   pass?: PassPoint;
 }
 
 // While the broker is known not to answer, nobody waits longer: 503 within 1 s is the promise.
 const doubtfulAnswerWithinMs = 800;
-const noAnswer = 'the broker did not answer in time';
+// A storm of repeats comes within seconds; what comes later the broker knows (DUPLICATE_WINDOW), or else the record.
+const rememberedForMs = 60_000;
+const rememberedMax = 10_000;
 
-/** Publishes each event under its message id, so that a repeat within the broker's window is not stored again. */
+/**
+ * Publishes each event under its message id, together with all others that wait, so that a repeat within the broker's
+ * window is not stored again. Of two equal ids at one time only one is published, and both hear of it.
+ */
 export function createPublisher({
   broker,
   answerWithinMs = 4_000,
-  inFlightMax = 1_000,
+  waitingMax = 1_000,
+  confirmed = createConfirmed({
+    idsMax: rememberedMax,
+    forMs: rememberedForMs,
+    clock: () => performance.now(),
+  }),
   pass = passBy,
 }: PublisherOptions): Publisher {
-  let inFlight = 0;
+  const groups = createGroupCommit(broker);
+  // The word on each id that is on its way, whoever was told meanwhile that there was no answer in time.
+  const onTheirWay = new Map<string, Promise<Word>>();
+  let waitingCount = 0;
   let doubtful = false;
+  // It may be another broker that answers next, or the same with the data of yesterday.
+  broker.onChange(({ up }) => {
+    if (!up) confirmed.forgetAll();
+  });
 
-  // Waits in full even when the sender was answered already: a late word ends the doubt.
-  const ask = async (connection: NatsConnection, message: EncodedMessage): Promise<PublishOutcome> => {
-    inFlight += 1;
-    try {
-      pass('before-publish');
-      const js = connection.jetstream({ timeout: answerWithinMs });
-      const ack = await untilDown(broker, send(js, message, answerWithinMs));
-      pass('after-publish-ack');
-      doubtful = false;
-      return { status: 'stored', id: message.id, sequence: ack.seq, duplicate: ack.duplicate };
-    } catch (error) {
-      const { reason, detail } = classify(error);
-      doubtful = reason === 'no-answer';
-      return unavailable(message, reason, detail);
-    } finally {
-      inFlight -= 1;
-    }
+  const ask = (message: EncodedMessage, isGone: () => boolean): Promise<Word> => {
+    pass('before-publish');
+    const asking = new Promise<Word>((resolve) => {
+      const tell = (word: Word) => {
+        if (word.status === 'stored') pass('after-publish-ack');
+        onTheirWay.delete(message.id);
+        doubtful = word.status === 'unavailable' && word.reason === 'no-answer';
+        if (word.status === 'stored') confirmed.add(message.id, word.sequence);
+        resolve(word);
+      };
+      groups.add({ message, dueAt: performance.now() + answerWithinMs, tell, isGone });
+    });
+    onTheirWay.set(message.id, asking);
+    return asking;
+  };
+
+  /** What is known without a publish of its own; undefined: nothing is. */
+  const known = (id: string): Word | Promise<Word> | undefined => {
+    const sequence = confirmed.sequenceOf(id);
+    if (sequence !== undefined) return { status: 'stored', sequence, duplicate: true };
+    return onTheirWay.get(id)?.then(asRepeat);
   };
 
   const publish: Publisher['publish'] = async (event, trace) => {
     const message = encodeEvent(event, trace);
-    const connection = broker.current();
-    if (connection === undefined) return unavailable(message, 'broker-down', broker.state().detail);
-    if (inFlight >= inFlightMax) {
-      return unavailable(message, 'too-many', `${inFlight} events wait for the broker already`);
+    const { id } = message;
+    if (broker.current() === undefined)
+      return outcomeOf(id, unavailable('broker-down', broker.state().detail));
+    if (waitingCount >= waitingMax) {
+      return outcomeOf(id, unavailable('too-many', `${waitingCount} events wait for the broker already`));
     }
-    const answer = ask(connection, message);
-    if (!doubtful) return answer;
-    const early = await atMost(Math.min(doubtfulAnswerWithinMs, answerWithinMs), answer);
-    return early ?? unavailable(message, 'no-answer', noAnswer);
+    waitingCount += 1;
+    const withinMs = doubtful ? Math.min(doubtfulAnswerWithinMs, answerWithinMs) : answerWithinMs;
+    const late = () => {
+      doubtful = true;
+    };
+    const word = await inTime({ ms: withinMs, late }, (isGone) => known(id) ?? ask(message, isGone));
+    waitingCount -= 1;
+    return outcomeOf(id, word);
   };
 
   return { publish };
 }
 
-function unavailable({ id }: EncodedMessage, reason: UnavailableReason, detail: string): PublishOutcome {
-  return { status: 'unavailable', id, reason, detail, retryAfterS: reason === 'stream-full' ? 30 : 2 };
-}
+const asRepeat = (word: Word): Word => (word.status === 'stored' ? { ...word, duplicate: true } : word);
 
-async function send(js: JetStreamClient, message: EncodedMessage, timeoutMs: number): Promise<PubAck> {
-  return js.publish(message.subject, message.data, {
-    msgID: message.id,
-    headers: toHeaders(message.headers),
-    timeout: timeoutMs,
-    // Another stream that took over the subject must not be mistaken for the work queue.
-    expect: { streamName: paymentStreamName },
+/** The word, or that it has not come in time. */
+function inTime(
+  { ms, late }: { ms: number; late: () => void },
+  ask: (isGone: () => boolean) => Word | Promise<Word>,
+): Promise<Word> {
+  return new Promise((resolve) => {
+    let isGone = false;
+    const timer = setTimeout(() => {
+      isGone = true;
+      late();
+      resolve(noAnswer);
+    }, ms);
+    void Promise.resolve(ask(() => isGone)).then((word) => {
+      clearTimeout(timer);
+      resolve(word);
+    });
   });
 }
 
-function toHeaders(values: Record<string, string>): MsgHdrs {
-  const hdrs = headers();
-  for (const [name, value] of Object.entries(values)) hdrs.set(name, value);
-  return hdrs;
-}
-
-function classify(error: unknown): { reason: UnavailableReason; detail: string } {
-  if (isBrokerLost(error)) return { reason: 'broker-down', detail: error.message };
-  if (!(error instanceof NatsError)) return { reason: 'refused', detail: String(error) };
-  if (error.code === 'TIMEOUT') return { reason: 'no-answer', detail: noAnswer };
-  if (error.code === '503' && error.api_error === undefined) {
-    return {
-      reason: 'stream-missing',
-      detail: `no stream takes the message; is ${paymentStreamName} there?`,
-    };
+function outcomeOf(id: string, word: Word): PublishOutcome {
+  switch (word.status) {
+    case 'stored':
+      return { id, ...word };
+    case 'unavailable':
+      return { id, ...word, retryAfterS: word.reason === 'stream-full' ? 30 : 2 };
+    default:
+      return word satisfies never;
   }
-  if (error.code === 'CONNECTION_CLOSED' || error.code === 'CONNECTION_DRAINING') {
-    return { reason: 'broker-down', detail: error.message };
-  }
-  if (error.api_error !== undefined && fullCodes.has(error.api_error.err_code ?? 0)) {
-    return { reason: 'stream-full', detail: error.message };
-  }
-  return { reason: 'refused', detail: error.message };
 }

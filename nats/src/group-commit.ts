@@ -1,0 +1,142 @@
+import type { NatsConnection } from 'nats';
+import { publishBatch } from './batch.ts';
+import { type BrokerConnection, untilDown } from './connection.ts';
+import type { EncodedMessage } from './messages.ts';
+import { errorCodes, type OutgoingMessage } from './outgoing.ts';
+import { noAnswer, publishSingly, reasonOf, unavailable, type Word } from './single-publish.ts';
+import { paymentStreamName } from './streams.ts';
+
+/** A message that waits for the broker's word. */
+export interface Waiting {
+  message: EncodedMessage;
+  /** When its sender is told that there was no answer, on the clock of `performance`. */
+  dueAt: number;
+  /** Called once, with the broker's word or why there is none. */
+  tell(word: Word): void;
+  /** Its sender was told already, and nothing of it was sent: it need not be. */
+  isGone(): boolean;
+}
+
+export interface GroupCommit {
+  add(waiting: Waiting): void;
+}
+
+// While the broker syncs one the next one is on its way. It works on them one after the other, so a third would only make
+// each of them smaller.
+const groupsInFlightMax = 2;
+// Half of what the server takes; what waits is at most a few hundred.
+const togetherMax = 500;
+// What the server keeps in memory of a batch. A larger message goes alone: refused, it would take others with it.
+const togetherBytesMax = 1_048_576;
+// A batch costs the server a folder and four syncs, whatever its size: as much time as ten messages, each alone (2.4 ms
+// and 0.24 ms, measured).
+const togetherMin = 10;
+// A stream that was made without batches may be mended meanwhile.
+const batchesOffForMs = 60_000;
+
+/**
+ * Publishes what waits as one atomic batch: one write and one sync of the broker for all of it. Nobody waits for a group
+ * to fill: what comes while the broker is busy is the next one. Whatever a batch is refused for, nothing of it is stored
+ * then, and each of its messages is published alone: so each gets the answer that it would have got without batches.
+ */
+export function createGroupCommit(broker: BrokerConnection): GroupCommit {
+  let queue: Waiting[] = [];
+  let inFlight = 0;
+  let singlesUntil = Number.NEGATIVE_INFINITY;
+
+  const publishTogether = async (connection: NatsConnection, group: readonly Waiting[]): Promise<void> => {
+    const publishing = publishBatch(connection, group.map(toOutgoing), {
+      timeoutMs: remainingMs(group),
+      stream: paymentStreamName,
+    });
+    const outcome = await untilDown(broker, publishing);
+    switch (outcome.kind) {
+      case 'stored': {
+        const first = outcome.lastSequence - group.length + 1;
+        for (const [index, { tell }] of group.entries()) {
+          tell({ status: 'stored', sequence: first + index, duplicate: false });
+        }
+        return;
+      }
+      case 'refused':
+        if (outcome.code === errorCodes.batchOff) singlesUntil = performance.now() + batchesOffForMs;
+        return publishEach(connection, group);
+      case 'no-answer': {
+        const word = connection.isClosed() ? unavailable('broker-down', outcome.detail) : noAnswer;
+        for (const { tell } of group) tell(word);
+        return;
+      }
+      default:
+        return outcome satisfies never;
+    }
+  };
+
+  const publishEach = async (connection: NatsConnection, group: readonly Waiting[]): Promise<void> => {
+    const one = async ({ message, tell, dueAt }: Waiting) =>
+      tell(await publishSingly(broker, connection, message, remainingMs([{ dueAt }])));
+    await Promise.all(group.map(one));
+  };
+
+  const publish = async (group: readonly Waiting[]): Promise<void> => {
+    const connection = broker.current();
+    if (connection === undefined) {
+      for (const { tell } of group) tell(unavailable('broker-down', broker.state().detail));
+    } else if (group.length < togetherMin || performance.now() < singlesUntil) {
+      await publishEach(connection, group);
+    } else {
+      await publishTogether(connection, group);
+    }
+  };
+
+  const pump = () => {
+    while (inFlight < groupsInFlightMax) {
+      const { group, rest } = nextGroup(queue);
+      queue = rest;
+      if (group.length === 0) return;
+      inFlight += 1;
+      publish(group)
+        .catch((error: unknown) => {
+          for (const { tell } of group) tell(reasonOf(error));
+        })
+        .finally(() => {
+          inFlight -= 1;
+          pump();
+        });
+    }
+  };
+
+  return {
+    add: (waiting) => {
+      queue.push(waiting);
+      pump();
+    },
+  };
+}
+
+/** As many as fit, and one at least; without those whose senders were told already. */
+function nextGroup(queue: readonly Waiting[]): { group: Waiting[]; rest: Waiting[] } {
+  const wanted = queue.filter(({ isGone }) => !isGone());
+  let bytes = 0;
+  let count = 0;
+  for (const { message } of wanted.slice(0, togetherMax)) {
+    bytes += message.data.length;
+    if (count > 0 && bytes > togetherBytesMax) break;
+    count += 1;
+  }
+  return { group: wanted.slice(0, count), rest: wanted.slice(count) };
+}
+
+/** Until the last of them is told that there was no answer; those before it are told by their own clocks. */
+function remainingMs(group: readonly Pick<Waiting, 'dueAt'>[]): number {
+  const lastDueAt = Math.max(...group.map(({ dueAt }) => dueAt));
+  return Math.max(1, lastDueAt - performance.now());
+}
+
+function toOutgoing({ message: { subject, data, id, headers } }: Waiting): OutgoingMessage {
+  return {
+    subject,
+    data,
+    id,
+    headers: new Map(Object.entries(headers).map(([name, value]) => [name, [value]])),
+  };
+}
