@@ -63,6 +63,45 @@ describe('a backlog', () => {
   });
 });
 
+describe('batches', () => {
+  test('are written two at a time, and never two with one transaction', async () => {
+    const alone = Array.from({ length: 1_500 }, () => sentEvent());
+    const shared = Array.from({ length: 1_500 }, (_, index) =>
+      sentEvent({ txId: `shared:${index % 300}`, action: 'UPDATE', amount: index + 1 }),
+    );
+    await broker.publish(...alone, ...shared);
+    const beingWritten: string[] = [];
+    let writing = 0;
+    let most = 0;
+    const shownTwice = new Set<string>();
+    const slow: TransactionStore = {
+      ...store,
+      writeChanges: async (changes, now) => {
+        const txIds = changes.map(({ txId }) => txId);
+        for (const txId of txIds) if (beingWritten.includes(txId)) shownTwice.add(txId);
+        beingWritten.push(...txIds);
+        writing += 1;
+        most = Math.max(most, writing);
+        // Long enough for the next batch to be taken.
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        const written = await store.writeChanges(changes, now);
+        writing -= 1;
+        beingWritten.splice(0, beingWritten.length, ...beingWritten.filter((txId) => !txIds.includes(txId)));
+        return written;
+      },
+    };
+
+    const { calls, said } = start({ store: slow });
+    await untilEmpty();
+
+    expect(most).toBe(2);
+    expect([...shownTwice]).toEqual([]);
+    // No race was lost: each batch was read once.
+    expect(calls.readRecords).toBe(calls.writeChanges);
+    expect(said('message.settled')).toBe(3_000);
+  });
+});
+
 describe('a message', () => {
   test('is recorded with what the broker knows of it, and told in one line', async () => {
     const sent = sentEvent({ currency: 'EUR', occurredAt: '2026-01-01T00:00:00.001Z' });

@@ -16,6 +16,8 @@ export interface ConsumerOptions {
   onReturn?: () => void;
   /** Messages in one batch; more gains little, and each waits for the slowest of its batch. */
   batchMax?: number;
+  /** While the database works on one, the next is read and decided; a third would wait for the same processor. */
+  inFlightMax?: number;
 }
 
 export interface Consumer {
@@ -45,18 +47,25 @@ export function createConsumer({
   onDatabaseAway = () => undefined,
   onReturn = () => undefined,
   batchMax = 500,
+  inFlightMax = 2,
 }: ConsumerOptions): Consumer {
   const stopping = new AbortController();
-  let running: Promise<void> | undefined;
+  const inFlight = new Set<Promise<unknown>>();
+  const { failed, fail } = createFailure();
+  let consuming: Promise<void> | undefined;
   let databaseAway = false;
   let releasedAtMs = 0;
-  let failure: { error: unknown } | undefined;
   // Grows with every failure in a row, and not only while nothing answers: a database can answer and take no write.
   let lookAgainInMs = lookAgainMs.first;
 
-  const consumeOnce = async () => {
+  /** What is there, at most a batch: the longer the batches before took, the more. */
+  const takeBatch = async () => {
     const deliveries = await subscription.take(batchMax);
-    const due = await sift(deliveries);
+    return { deliveries, due: await sift(deliveries) };
+  };
+
+  /** False when the database is away: then what is left of them is given back. */
+  const applyBatch = async (due: readonly Delivery[]): Promise<boolean> => {
     const applied = await apply(subscription, due).catch(async (error: unknown) => {
       // The process ends of it, and another one shall have them. Some may be settled already.
       await Promise.allSettled(due.map((delivery) => release(delivery, 'once')));
@@ -64,10 +73,15 @@ export function createConsumer({
     });
     if (applied.kind === 'away') {
       await standStill(applied);
-      return 0;
+      return false;
     }
     if (due.length > 0) lookAgainInMs = lookAgainMs.first;
-    return deliveries.length;
+    return true;
+  };
+
+  const consumeOnce = async () => {
+    const { deliveries, due } = await takeBatch();
+    return (await applyBatch(due)) ? deliveries.length : 0;
   };
 
   const release = (delivery: Delivery, at: 'soon' | 'once') =>
@@ -78,13 +92,15 @@ export function createConsumer({
     subscription.pause(away);
     if (databaseAway || stopping.signal.aborted) return;
     databaseAway = true;
-    untilDatabaseAnswers().catch((error: unknown) => {
-      failure = { error };
-      // Whoever waits for it to go on shall hear of that.
-      subscription.resume(away);
-    });
+    untilDatabaseAnswers().catch(end);
   };
   onDatabaseAway(stopPulling);
+
+  /** A programming error is heard of at once, and not when the next message comes; nothing more is applied. */
+  const end = (error: unknown) => {
+    stopping.abort();
+    fail(error);
+  };
 
   const standStill = async ({ left, cause }: Extract<Applied, { kind: 'away' }>) => {
     await Promise.all(left.map((delivery) => release(delivery, 'soon')));
@@ -92,11 +108,23 @@ export function createConsumer({
     log.warn({ count: left.length, cause: describeError(cause) }, 'messages.released');
   };
 
-  const run = async () => {
-    while (!stopping.signal.aborted) {
-      await consumeOnce();
-      await subscription.whenResumed();
-      if (failure !== undefined) throw failure.error;
+  const launch = (due: readonly Delivery[]) => {
+    const applying: Promise<unknown> = applyBatch(due)
+      .catch(end)
+      .finally(() => inFlight.delete(applying));
+    inFlight.add(applying);
+  };
+
+  const consume = async () => {
+    try {
+      while (!stopping.signal.aborted) {
+        const { due } = await takeBatch();
+        if (due.length > 0) launch(due);
+        if (inFlight.size >= inFlightMax) await Promise.race(inFlight);
+        await subscription.whenResumed();
+      }
+    } finally {
+      await Promise.all(inFlight);
     }
   };
 
@@ -106,6 +134,8 @@ export function createConsumer({
       lookAgainInMs = Math.min(lookAgainInMs * 2, lookAgainMs.longest);
       try {
         await store.ping();
+        // What they have yet to give back comes first.
+        await Promise.all(inFlight);
         await pause(releasedAtMs + backAgainMs - performance.now(), stopping.signal);
         databaseAway = false;
         onReturn();
@@ -119,16 +149,27 @@ export function createConsumer({
   return {
     consumeOnce,
     run: () => {
-      running ??= run();
-      return running;
+      consuming ??= consume().catch(end);
+      return Promise.race([failed, consuming]);
     },
     stop: async () => {
       stopping.abort();
-      await Promise.all([subscription.stop(), running?.catch(() => undefined)]);
+      await Promise.all([subscription.stop(), consuming]);
     },
     state: () => {
       const { pulling, detail } = subscription.state();
       return { ok: pulling, detail };
     },
   };
+}
+
+/** A failure that is still to come: `failed` rejects with the first one. */
+function createFailure(): { failed: Promise<never>; fail: (error: unknown) => void } {
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  // It counts when somebody waits for it.
+  failed.catch(() => undefined);
+  return { failed, fail };
 }

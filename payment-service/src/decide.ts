@@ -1,5 +1,6 @@
 import type { Delivery } from '@paystream/nats';
 import { type PassPoint, passBy } from '@paystream/runtime';
+import { createOneAtATime } from './one-at-a-time.ts';
 import { recordEvents } from './record-events.ts';
 import {
   type EventInHand,
@@ -25,8 +26,12 @@ export interface DecideOptions {
   pass?: PassPoint;
 }
 
-/** The one way into the record: of what comes live, of a replay, and of a redrive. */
+/**
+ * The one way into the record: of what comes live, of a replay, and of a redrive. Called several times at once it works
+ * on one transaction once at a time, in the order of the calls: two writes of one document would only race each other.
+ */
 export function createDecide({ store, webhooks, now, pass = passBy }: DecideOptions): Decide {
+  const oneAtATime = createOneAtATime();
   const record = {
     ...store,
     writeChanges: (...args: Parameters<TransactionStore['writeChanges']>) => {
@@ -35,8 +40,7 @@ export function createDecide({ store, webhooks, now, pass = passBy }: DecideOpti
     },
   };
 
-  return async (deliveries) => {
-    const inHand = deliveries.map(readDelivery);
+  const decideAll = async (inHand: readonly InHand[]) => {
     // Before the events: what a history entry links to is there.
     const unkept = await webhooks.keep(inHand.flatMap(({ webhook }) => webhook ?? []));
     const refusalOf = ({ webhook }: InHand) => (webhook === undefined ? undefined : unkept.get(webhook.id));
@@ -61,6 +65,12 @@ export function createDecide({ store, webhooks, now, pass = passBy }: DecideOpti
         return { delivery, event, webhookId, outcome: outcomeOf.get(item) ?? noOutcome };
       return { delivery, event, webhookId, outcome: outcomeWithout(item) };
     });
+  };
+
+  return async (deliveries) => {
+    const inHand = deliveries.map(readDelivery);
+    const transactions = new Set(inHand.flatMap((item) => (item.kind === 'event' ? item.event.txId : [])));
+    return oneAtATime(transactions, () => decideAll(inHand));
   };
 }
 
