@@ -13,7 +13,7 @@ export interface Waiting {
   dueAt: number;
   /** Called once, with the broker's word or why there is none. */
   tell(word: Word): void;
-  /** Its sender was told already, and nothing of it was sent: it need not be. */
+  /** Its sender was told already that there was no answer: what was not sent yet need not be. */
   isGone(): boolean;
 }
 
@@ -90,8 +90,10 @@ export function createGroupCommit(broker: BrokerConnection): GroupCommit {
 
   const pump = () => {
     while (inFlight < groupsInFlightMax) {
-      const { group, rest } = nextGroup(queue);
+      const { gone, group, rest } = nextGroup(queue);
       queue = rest;
+      // Who waits for the same id hears of it, and the next one asks anew.
+      for (const { tell } of gone) tell(noAnswer);
       if (group.length === 0) return;
       inFlight += 1;
       publish(group)
@@ -113,8 +115,15 @@ export function createGroupCommit(broker: BrokerConnection): GroupCommit {
   };
 }
 
+interface Next {
+  gone: Waiting[];
+  group: Waiting[];
+  rest: Waiting[];
+}
+
 /** As many as fit, and one at least; without those whose senders were told already. */
-function nextGroup(queue: readonly Waiting[]): { group: Waiting[]; rest: Waiting[] } {
+function nextGroup(queue: readonly Waiting[]): Next {
+  const gone = queue.filter(({ isGone }) => isGone());
   const wanted = queue.filter(({ isGone }) => !isGone());
   let bytes = 0;
   let count = 0;
@@ -123,7 +132,7 @@ function nextGroup(queue: readonly Waiting[]): { group: Waiting[]; rest: Waiting
     if (count > 0 && bytes > togetherBytesMax) break;
     count += 1;
   }
-  return { group: wanted.slice(0, count), rest: wanted.slice(count) };
+  return { gone, group: wanted.slice(0, count), rest: wanted.slice(count) };
 }
 
 /** Until the last of them is told that there was no answer; those before it are told by their own clocks. */

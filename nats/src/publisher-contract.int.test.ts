@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { DiscardPolicy } from 'nats';
+import { DiscardPolicy, nanos } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { messageIdOf, type PaymentEvent } from './messages.ts';
 import { provision } from './provision.ts';
@@ -162,6 +162,26 @@ describe.each([
     await expectTrue(events, again);
   });
 
+  test('that were told of no answer before they were sent can be sent again', async () => {
+    const patient = createPublisher({ broker: connection, answerWithinMs: 2_500 });
+    broker.server.pause();
+    // The doubt about the broker: from now on nobody waits longer than 0.8 s, while what was sent is waited for in full.
+    await patient.publish(eventOf());
+    await publishAll(some(6), patient);
+    const neverSent = eventOf();
+    const told = await timed(patient.publish(neverSent));
+    expect(told.value).toMatchObject({ status: 'unavailable', reason: 'no-answer' });
+    expect(told.ms).toBeLessThan(1_200);
+
+    broker.server.resume();
+
+    const again = await until(async () => {
+      const outcome = await patient.publish(neverSent);
+      return outcome.status === 'stored' && outcome;
+    });
+    expect(await idAt(again.sequence)).toBe(messageIdOf(neverSent));
+  });
+
   test('do not wait for their time limit when the broker dies, and sent again are there once', async () => {
     const events = some(30);
     broker.server.pause();
@@ -235,6 +255,21 @@ describe.each([
     await until(async () => (await publisher.publish(event)).status === 'stored');
     await until(() => seen().messages >= 2);
     expect(await stored()).toBe(1);
+  });
+
+  test('that were confirmed are asked about anew when the broker has forgotten them', async () => {
+    await changeStream({ duplicate_window: nanos(300) });
+    const forgetful = createPublisher({ broker: connection, duplicateWindowMs: 300 });
+    const event = eventOf();
+    await forgetful.publish(event);
+    expect(await forgetful.publish(event)).toMatchObject({ duplicate: true });
+
+    const again = await until(async () => {
+      const outcome = await forgetful.publish(event);
+      return outcome.status === 'stored' && !outcome.duplicate && outcome;
+    });
+
+    expect(sequenceOf(again)).toBe(2);
   });
 });
 

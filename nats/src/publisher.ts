@@ -1,9 +1,10 @@
 import { type PassPoint, passBy } from '@paystream/runtime';
-import { type Confirmed, createConfirmed } from './confirmed.ts';
+import { createConfirmed } from './confirmed.ts';
 import type { BrokerConnection } from './connection.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { type EncodedMessage, encodeEvent, type PaymentEvent } from './messages.ts';
 import { noAnswer, type UnavailableReason, unavailable, type Word } from './single-publish.ts';
+import { streamDefaults } from './streams.ts';
 import type { UnmappedWebhook } from './webhooks.ts';
 
 /** The broker's word for an event, or why there is none. Without it nobody may answer 200. */
@@ -25,14 +26,14 @@ export interface PublisherOptions {
   answerWithinMs?: number;
   /** Events that wait for the broker's word at one time: at 5,000 a second, a fifth of a second's worth. */
   waitingMax?: number;
-  /** The ids of which the broker has said that they are stored. */
-  confirmed?: Confirmed;
+  /** The stream's. What the broker would not know as a repeat is not known here either. */
+  duplicateWindowMs?: number;
   pass?: PassPoint;
 }
 
 // While the broker is known not to answer, nobody waits longer: 503 within 1 s is the promise.
 const doubtfulAnswerWithinMs = 800;
-// A storm of repeats comes within seconds; what comes later the broker knows (DUPLICATE_WINDOW), or else the record.
+// A storm of repeats comes within seconds; what comes later the broker knows, or else the record.
 const rememberedForMs = 60_000;
 const rememberedMax = 10_000;
 
@@ -44,13 +45,14 @@ export function createPublisher({
   broker,
   answerWithinMs = 4_000,
   waitingMax = 1_000,
-  confirmed = createConfirmed({
-    idsMax: rememberedMax,
-    forMs: rememberedForMs,
-    clock: () => performance.now(),
-  }),
+  duplicateWindowMs = streamDefaults.duplicateWindowMs,
   pass = passBy,
 }: PublisherOptions): Publisher {
+  const confirmed = createConfirmed({
+    idsMax: rememberedMax,
+    forMs: Math.min(rememberedForMs, duplicateWindowMs),
+    clock: () => performance.now(),
+  });
   const groups = createGroupCommit(broker);
   // The word on each id that is on its way, whoever was told meanwhile that there was no answer in time.
   const onTheirWay = new Map<string, Promise<Word>>();

@@ -69,7 +69,7 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
 }
 
 const pass = createCrashPoint({ at: config.CRASH_AT, log });
-const publisher = createPublisher({ broker, pass });
+const publisher = createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass });
 const translate = createTranslateAgain({ sources: sources.current, publisher });
 serveTranslations({ broker, translate, log });
 const app = createGateway({
