@@ -1,5 +1,5 @@
 import { type mongo, Schema, type Types } from 'mongoose';
-import type { HistoryEntry, RecordChange } from './domain/record.ts';
+import type { HistoryEntry, KnownFact, RecordChange } from './domain/record.ts';
 import type { StoredTransaction } from './store.ts';
 
 /** One document of the collection `transactions`, as it is read. */
@@ -68,6 +68,29 @@ transactionSchema.index({ createdAt: -1, _id: -1 });
 for (const filter of ['status', 'source', 'action']) {
   transactionSchema.index({ [filter]: 1, createdAt: -1, _id: -1 });
 }
+
+const factFields: readonly (keyof KnownFact)[] = [
+  'n',
+  'eventId',
+  'fingerprint',
+  'action',
+  'amount',
+  'note',
+  'source',
+  'currency',
+  'reference',
+  'at',
+  'sequence',
+  'deliveries',
+];
+
+/** What of a document is read to decide the next event. */
+export const recordFields: Readonly<Record<string, 1>> = {
+  txId: 1,
+  version: 1,
+  conflicts: 1,
+  ...Object.fromEntries(factFields.map((field) => [`actionHistory.${field}`, 1])),
+};
 
 /** The write for one change, guarded by the version that it was decided on. */
 export function toOperation(

@@ -1,9 +1,14 @@
 import { type Log, pause } from '@paystream/runtime';
 import mongoose, { type Model, type mongo } from 'mongoose';
-import type { RecordChange } from './domain/record.ts';
+import type { RecordChange, TransactionRecord } from './domain/record.ts';
 import type { ListFilter, TransactionStore, Written } from './store.ts';
 import { createMongoLink, guarded, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
-import { type TransactionDocument, toOperation, transactionSchema } from './store-mongo-schema.ts';
+import {
+  recordFields,
+  type TransactionDocument,
+  toOperation,
+  transactionSchema,
+} from './store-mongo-schema.ts';
 
 const connectEveryMs = 500;
 const duplicateKey = 11_000;
@@ -40,8 +45,8 @@ export function createMongoStore({
     readRecords: (txIds) =>
       guarded(async () => {
         const found = await transactions
-          .find({ txId: { $in: [...txIds] } }, { txId: 1, version: 1, actionHistory: 1, conflicts: 1 })
-          .lean();
+          .find({ txId: { $in: [...txIds] } }, recordFields)
+          .lean<TransactionRecord[]>();
         return new Map(found.map((document) => [document.txId, document]));
       }),
     writeChanges: (changes, now) => guarded(() => writeChanges(transactions.collection, changes, now)),

@@ -1,4 +1,4 @@
-import type { RecordChange, TransactionRecord } from './domain/record.ts';
+import type { Conflict, HistoryEntry, RecordChange, TransactionRecord } from './domain/record.ts';
 import type { TransactionState } from './domain/transaction.ts';
 
 /** A transaction without its history, as a list shows it. */
@@ -9,7 +9,10 @@ export interface TransactionSummary extends TransactionState {
   updatedAt: Date;
 }
 
-export type StoredTransaction = TransactionSummary & TransactionRecord;
+export interface StoredTransaction extends TransactionSummary {
+  actionHistory: HistoryEntry[];
+  conflicts: Conflict[];
+}
 
 export interface ListFilter {
   status?: string | undefined;

@@ -35,10 +35,14 @@ export interface Conflict extends Omit<HistoryEntry, 'n'> {
   recordedFingerprint: string;
 }
 
+/** What a decision needs of a recorded fact: a long history is read again with every event, so it is read no wider. */
+export type KnownFact = Omit<HistoryEntry, 'occurredAt' | 'receivedAt' | 'storedAt'>;
+
+/** What a transaction is known to be when the next event of it is decided. */
 export interface TransactionRecord {
   txId: string;
   version: number;
-  actionHistory: HistoryEntry[];
+  actionHistory: KnownFact[];
   conflicts: Conflict[];
 }
 
