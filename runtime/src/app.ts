@@ -1,13 +1,7 @@
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import express, {
-  type ErrorRequestHandler,
-  type Express,
-  type Request,
-  type RequestHandler,
-  type Response,
-} from 'express';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Log } from './log.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
 
@@ -40,8 +34,10 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Expr
   app.disable('etag');
   app.set('query parser', 'simple');
   app.enable('case sensitive routing');
-  app.use(requestLine(log));
-  app.use(needHost);
+  app.use((req, res, next) => {
+    begin(log, { req, res, path: req.path });
+    next();
+  });
 
   app.get('/', (_req, res) => void res.type('text/plain').send('OK'));
   app.get('/healthz', (_req, res) => void res.json({ status: 'alive' }));
@@ -66,6 +62,43 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Expr
   return app;
 }
 
+/** An answer with what its log line will tell. */
+export type Answer = ServerResponse & { locals: Record<string, unknown> };
+
+export type Handler = (req: IncomingMessage, res: Answer) => Promise<void>;
+
+/**
+ * One handler without Express, which takes more time than all else that a webhook needs. Around it is what `createApp` puts
+ * around its routes: the log line, the checks, and errors as problem documents. For addresses without a query.
+ */
+export function createDirect(log: Log, handler: Handler): RequestListener {
+  return (req, bare) => {
+    const res: Answer = Object.assign(bare, { locals: {} });
+    const run = async () => {
+      begin(log, { req, res, path: req.url ?? '' });
+      await handler(req, res);
+    };
+    run().catch((error: unknown) => answerProblem(log, res, error));
+  };
+}
+
+/** 200 with a JSON body, to the byte as Express writes it. */
+export function sendJson(res: ServerResponse, value: unknown): void {
+  sendOk(res, 'application/json', JSON.stringify(value));
+}
+
+/** 200 with a text, to the byte as Express writes it. */
+export function sendText(res: ServerResponse, text: string): void {
+  sendOk(res, 'text/plain', text);
+}
+
+function sendOk(res: ServerResponse, type: string, body: string): void {
+  res.statusCode = 200;
+  res.setHeader('Content-Type', `${type}; charset=utf-8`);
+  res.setHeader('Content-Length', Buffer.byteLength(body));
+  res.end(body);
+}
+
 /** Answers 405 for the other methods of a known address. Mount it behind the ones that are taken. */
 export function onlyMethods(...allowed: string[]): RequestHandler {
   return (req) => {
@@ -76,51 +109,53 @@ export function onlyMethods(...allowed: string[]): RequestHandler {
 }
 
 /** Fields that a handler adds to the request's one log line. */
-export function addToLine(res: Response, fields: Record<string, unknown>): void {
+export function addToLine(res: Pick<Answer, 'locals'>, fields: Record<string, unknown>): void {
   Object.assign(res.locals, fields);
 }
 
 // Health checks come every few seconds and say nothing new.
 const quietPaths: ReadonlySet<string> = new Set(['/', '/healthz', '/readyz', '/metrics']);
 
-function requestLine(log: Log): RequestHandler {
-  return (req, res, next) => {
-    const startedAt = performance.now();
-    const requestId = requestIdOf(req);
-    res.locals = { requestId };
-    res.setHeader('x-request-id', requestId);
-    res.setHeader('x-content-type-options', 'nosniff');
-    const path = req.path;
-    res.on('close', () => {
-      const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
-      // A client that went away was told nothing, whatever the handler meant to say.
-      const answer = res.headersSent ? { status: res.statusCode } : {};
-      const aborted = res.writableFinished ? {} : { aborted: true };
-      const failed = res.headersSent && res.statusCode >= 500;
-      const level = quietPaths.has(path) ? 'debug' : failed ? 'warn' : 'info';
-      log[level](
-        { ...res.locals, method: req.method, path: path.slice(0, 200), ...answer, durationMs, ...aborted },
-        'request.answered',
-      );
-    });
-    next();
-  };
+interface Begun {
+  req: IncomingMessage;
+  res: Answer;
+  path: string;
 }
 
-const needHost: RequestHandler = (req, _res, next) => {
-  const missing = req.headers.host === undefined && req.httpVersion !== '1.0';
-  next(missing ? new Problem('malformed-request', 'The request names no host.') : undefined);
-};
+/** What comes before every handler. Throws what is wrong with any request, whatever its address. */
+function begin(log: Log, { req, res, path }: Begun): void {
+  const startedAt = performance.now();
+  const requestId = requestIdOf(req);
+  res.locals = { requestId };
+  res.setHeader('x-request-id', requestId);
+  res.setHeader('x-content-type-options', 'nosniff');
+  res.on('close', () => {
+    const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
+    // A client that went away was told nothing, whatever the handler meant to say.
+    const answer = res.headersSent ? { status: res.statusCode } : {};
+    const aborted = res.writableFinished ? {} : { aborted: true };
+    const failed = res.headersSent && res.statusCode >= 500;
+    const level = quietPaths.has(path) ? 'debug' : failed ? 'warn' : 'info';
+    log[level](
+      { ...res.locals, method: req.method, path: path.slice(0, 200), ...answer, durationMs, ...aborted },
+      'request.answered',
+    );
+  });
+  if (req.headers.host === undefined && req.httpVersion !== '1.0')
+    throw new Problem('malformed-request', 'The request names no host.');
+}
+
+function toProblem(log: Log): ErrorRequestHandler {
+  return (error: unknown, _req, res, _next) => answerProblem(log, res, error);
+}
 
 /** The one place where an error becomes an answer. What the code did not decide is a 500 without detail. */
-function toProblem(log: Log): ErrorRequestHandler {
-  return (error: unknown, _req: Request, res: Response, _next) => {
-    const requestId = String(res.locals.requestId ?? 'none');
-    const problem = error instanceof Problem ? error : fromUnknown(error);
-    if (problem.code === 'internal-error') log.error({ requestId, err: error }, 'request.failed');
-    if (!res.headersSent) addToLine(res, { code: problem.code, problem: printable(problem.message) });
-    sendProblem(res, problem, requestId);
-  };
+function answerProblem(log: Log, res: Answer, error: unknown): void {
+  const requestId = String(res.locals.requestId ?? 'none');
+  const problem = error instanceof Problem ? error : fromUnknown(error);
+  if (problem.code === 'internal-error') log.error({ requestId, err: error }, 'request.failed');
+  if (!res.headersSent) addToLine(res, { code: problem.code, problem: printable(problem.message) });
+  sendProblem(res, problem, requestId);
 }
 
 /** Names of fields that a sender chose stand in a problem's words: none may end the line or fill the disk. */

@@ -1,22 +1,38 @@
-import { createApp, type Log, onlyMethods, type Readiness } from '@paystream/runtime';
-import type { Express } from 'express';
+import type { RequestListener } from 'node:http';
+import { createApp, createDirect, type Log, onlyMethods, type Readiness } from '@paystream/runtime';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { openapi } from './openapi.ts';
 
 export interface GatewayOptions extends IntakeOptions {
   log: Log;
   readiness: () => Readiness;
+  /** Whether a plain webhook is taken without Express. The answers are the same to the byte. */
+  direct?: boolean;
 }
 
+// Whatever is written in another way (a query, an escape, a slash at the end) is for Express to understand.
+const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
+
 /** The gateway's HTTP side. */
-export function createGateway({ log, readiness, ...intake }: GatewayOptions): Express {
-  return createApp({
+export function createGateway({
+  log,
+  readiness,
+  direct = true,
+  ...options
+}: GatewayOptions): RequestListener {
+  const intake = createIntake(options);
+  const app = createApp({
     log,
     readiness,
     openapi,
-    routes: (app) => {
-      app.post('/webhooks/:source', createIntake(intake));
-      app.all('/webhooks/:source', onlyMethods('POST'));
+    routes: (routes) => {
+      routes.post('/webhooks/:source', (req, res) => intake(req, res, String(req.params.source)));
+      routes.all('/webhooks/:source', onlyMethods('POST'));
     },
   });
+  if (!direct) return app;
+  const sourceOf = ({ method, url = '' }: { method?: string | undefined; url?: string | undefined }) =>
+    method === 'POST' ? webhookPath.exec(url)?.[1] : undefined;
+  const takeDirectly = createDirect(log, (req, res) => intake(req, res, sourceOf(req) ?? ''));
+  return (req, res) => (sourceOf(req) === undefined ? app(req, res) : takeDirectly(req, res));
 }
