@@ -26,7 +26,7 @@ export function growthSettings(size: Size): GrowthSettings {
   const most = size === 'full' ? 1_000_000 : size;
   return {
     stored: [most / 100, most / 10, most].map(Math.round),
-    events: 10_000,
+    events: 20_000,
     rounds: 3,
     reads: 1_000,
     histories: [10, 100, 1_000],
