@@ -5,6 +5,14 @@ import { messageIdOf, type PaymentEvent } from './messages.ts';
 import { provision } from './provision.ts';
 import { createPublisher, type Publisher, type PublishOutcome } from './publisher.ts';
 import { eventOf, startBroker, type TestBroker, timed, until, up } from './testing/fixture.ts';
+import type { UnmappedWebhook } from './webhooks.ts';
+
+const unmappedOf = (index: number, body: string): UnmappedWebhook => ({
+  source: 'x-payment',
+  receivedAt: '2026-01-01T00:00:00.000Z',
+  webhook: { id: String(index).padStart(32, '0'), body },
+  reasons: ['nobody knows what it means'],
+});
 
 // The same promises with and without atomic batches: whoever publishes cannot tell which it was.
 describe.each([
@@ -113,8 +121,20 @@ describe.each([
     expect(await stored()).toBe(40);
   });
 
+  test('are each stored beside large webhooks, whatever fits into one batch', async () => {
+    // As large as they come: each character of the body is two in the message.
+    const webhooks = Array.from({ length: 12 }, (_, index) => unmappedOf(index, '"'.repeat(250_000)));
+    const said = [...some(30), ...webhooks.slice(0, 6), ...some(20), ...webhooks.slice(6), ...some(10)];
+
+    const outcomes = await Promise.all(said.map((one) => publisher.publish(one)));
+
+    expect(outcomes.map(({ status }) => status)).toEqual(said.map(() => 'stored'));
+    expect(await stored()).toBe(72);
+    for (const outcome of outcomes) expect(await idAt(sequenceOf(outcome))).toBe(outcome.id);
+  });
+
   test('are stored but for the one that is too large', async () => {
-    const large = { ...eventOf(), note: 'x'.repeat(400_000) };
+    const large = { ...eventOf(), note: 'x'.repeat(700_000) };
     const tooLargeForClient = { ...eventOf(), note: 'x'.repeat(2_000_000) };
     const events = [...some(10), large, ...some(10), tooLargeForClient, ...some(10)];
 

@@ -24,7 +24,7 @@ export interface PublisherOptions {
   broker: BrokerConnection;
   /** Bounds the wait of one event. Providers give up after 10 s; we promise an answer within 5 s. */
   answerWithinMs?: number;
-  /** Events that wait for the broker's word at one time: at 5,000 a second, a fifth of a second's worth. */
+  /** Events that wait for the broker's word at one time: at 2,000 a second, about half a second's worth. */
   waitingMax?: number;
   /** The stream's. What the broker would not know as a repeat is not known here either. */
   duplicateWindowMs?: number;
