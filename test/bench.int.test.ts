@@ -109,7 +109,8 @@ describe('the benches of what it can do, at the same size', () => {
       expect(perSecond[0]).toBeGreaterThan(0);
       expect(read.p99).toBeGreaterThan(0);
     }
-    expect(histories).toEqual([{ events: 10, perSecond: [expect.any(Number)] }]);
+    expect(histories.map(({ events }) => events)).toEqual([10]);
+    expect(histories[0]?.perSecond[0]).toBeGreaterThan(0);
   });
 
   test('footprint: memory, time to start, and a section for the numbers', async () => {

@@ -1,4 +1,4 @@
-import type { NatsServer } from '@paystream/local';
+import { type NatsServer, openSourcesFile } from '@paystream/local';
 import type { NatsConnection } from 'nats';
 import type { Size } from './arguments.ts';
 import { countFsyncs } from './fsyncs.ts';
@@ -84,7 +84,7 @@ export async function runIntake(
   return results;
 }
 
-const ours = { PROVISION: 'true', BROKER_SYNC: 'always' };
+const ours = { SOURCES_FILE: openSourcesFile, PROVISION: 'true', BROKER_SYNC: 'always' };
 const targets = [
   { name: 'ours', title: 'Paystream, synced', entry: oursEntry, sync: 'always', env: ours },
   {
