@@ -10,10 +10,13 @@ export async function drainByAcksAlone(nats: NatsConnection, withinMs: number): 
   const reading = (async () => {
     for await (const message of messages) message.ack();
   })();
-  const drained = await watchDrain(nats, { withinMs });
-  messages.stop();
-  await reading;
-  return drained;
+  try {
+    return await watchDrain(nats, { withinMs });
+  } finally {
+    // Left running it would take the events of whoever comes next.
+    messages.stop();
+    await reading;
+  }
 }
 
 const togetherMax = 500;

@@ -135,7 +135,9 @@ async function lengthen(rig: Rig, events: number, settings: GrowthSettings): Pro
 async function drain(rig: Rig): Promise<number> {
   const service = await startPayments(rig);
   try {
-    return (await watchDrain(rig.nats, { withinMs: drainWithinMs })).perSecond;
+    const { count, perSecond } = await watchDrain(rig.nats, { withinMs: drainWithinMs });
+    if (count === 0) throw new Error('the queue was empty at the first look: too few events to tell how fast');
+    return perSecond;
   } finally {
     await service.stop();
   }
