@@ -31,7 +31,7 @@ describe('a service that is killed while it sets a backlog aside', () => {
     await ready.ready();
     expect((await putReplay(ready, { paused: 'replay' })).status).toBe(200);
     await ready.stop();
-    const txIds = await publishMany(3_000);
+    const txIds = await publishMany(1_500);
     await (await system().nats()).jetstream().publish('payments.new', 'not JSON');
 
     for (let kills = 0; kills < 2; kills += 1) {
@@ -43,7 +43,7 @@ describe('a service that is killed while it sets a backlog aside', () => {
     expect(await messagesIn('payment')).toBeGreaterThan(0);
     const last = await start(env);
     // What the killed ones had in hand comes again after the ack wait.
-    await eventually(() => messagesIn('payment'), { within: 45_000, until: (count) => count === 0 });
+    await eventually(() => messagesIn('payment'), { within: 60_000, until: (count) => count === 0 });
     expect(await getReplay(last)).toMatchObject({ state: 'paused', paused: 'replay' });
     expect((await putReplay(last, { paused: 'none' })).status).toBe(200);
     await eventually(() => messagesIn('payment-backlog'), { within: 30_000, until: (count) => count === 0 });
@@ -55,5 +55,6 @@ describe('a service that is killed while it sets a backlog aside', () => {
     expect(await messagesIn('payment-dead-letters')).toBe(1);
     const [dead] = linesOf([last], 'message.settled').filter(({ outcome }) => outcome === 'unreadable');
     expect(dead).toMatchObject({ reason: 'not-json', storedAt: expect.any(String) });
-  });
+    // The ack wait alone is half a minute.
+  }, 120_000);
 });
