@@ -31,7 +31,7 @@ describe('a service that is killed while it sets a backlog aside', () => {
     await ready.ready();
     expect((await putReplay(ready, { paused: 'replay' })).status).toBe(200);
     await ready.stop();
-    const txIds = await publishMany(1_500);
+    const txIds = await publishMany(3_000);
     await (await system().nats()).jetstream().publish('payments.new', 'not JSON');
 
     for (let kills = 0; kills < 2; kills += 1) {
