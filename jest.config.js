@@ -6,7 +6,7 @@ const transform = {
 export default {
   testEnvironment: 'node',
   testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.rhythm\\.test\\.ts$'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.(rhythm|faults)\\.test\\.ts$'],
   setupFilesAfterEnv: ['./test/second-attempt.js'],
   extensionsToTreatAsEsm: ['.ts'],
   transform,

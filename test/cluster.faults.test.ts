@@ -6,15 +6,17 @@ import { createObserver } from '../chaos/src/observer.ts';
 import { createOnlooker, type Onlooker } from '../chaos/src/onlooker.ts';
 import { createRandom } from '../chaos/src/random.ts';
 import { createSender, startLoad } from '../chaos/src/sender.ts';
+import type { Violation } from '../chaos/src/violation.ts';
 import { type Cluster, startCluster } from './cluster-harness.ts';
 import { eventually } from './harness.ts';
 
-// What is lost once is lost: a failure is not tried again.
-jest.retryTimes(0);
+// A busy machine can make an election late; that may be tried again. What is lost once is lost, and stays a failure.
+jest.retryTimes(1, { logErrorsBeforeRetry: true });
 
 /** An election of MongoDB begins 10 s after the last word of its primary; one of nats-server within 4 to 9 s. */
 const electedWithinMs = 25_000;
 
+let broken: readonly Violation[] = [];
 let cluster: Cluster;
 let onlooker: Onlooker;
 const observer = createObserver();
@@ -84,7 +86,8 @@ describe('a cluster of three brokers and three database members', () => {
     const violations = check(history);
     const counts = count(history, violations);
     console.log(JSON.stringify({ gaps, counts, observed: observer.totals() }, undefined, 1));
-    expect(violations).toEqual([]);
+    broken = [...broken, ...violations];
+    expect(broken).toEqual([]);
     expect(counts).toMatchObject({ lost: 0, invented: 0, twice: 0 });
     expect(counts.applied).toBeGreaterThan(400);
     // It was under load when they were killed, and somebody noticed.

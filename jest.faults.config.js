@@ -1,0 +1,8 @@
+// The tests that break whole systems on purpose, minutes long: apart from the others, whose processes they would starve.
+import base from './jest.config.js';
+
+export default {
+  ...base,
+  testMatch: ['**/*.faults.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+};
