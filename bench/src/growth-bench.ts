@@ -136,7 +136,8 @@ async function drain(rig: Rig): Promise<number> {
   const service = await startPayments(rig);
   try {
     const { count, perSecond } = await watchDrain(rig.nats, { withinMs: drainWithinMs });
-    if (count === 0) throw new Error('the queue was empty at the first look: too few events to tell how fast');
+    if (count === 0)
+      throw new Error('the queue was empty at the first look: too few events to tell how fast');
     return perSecond;
   } finally {
     await service.stop();
