@@ -98,7 +98,9 @@ describe('the benches of what it can do, at the same size', () => {
     expect(capacity).toBeGreaterThan(10);
     expect(runs).toHaveLength(1);
     expect(runs[0]).toMatchObject({ share: 0.5, lost: 0, failed: 0 });
-    expect(runs[0]?.readableMs.p50).toBeGreaterThan(0);
+    // A fast one is readable within the millisecond in which it was answered.
+    expect(runs[0]?.readableMs.p50).toBeGreaterThanOrEqual(0);
+    expect(runs[0]?.readableMs.p99).toBeGreaterThan(0);
   });
 
   test('growth: applies and reads at each size and each length of a history', async () => {
