@@ -1,5 +1,5 @@
 import { ConfigError, describeError, type Log, type PartState } from '@paystream/runtime';
-import mongoose, { type Connection, type ConnectOptions } from 'mongoose';
+import mongoose, { type Connection, type ConnectOptions, type mongo } from 'mongoose';
 import { StoreUnavailable } from './store.ts';
 
 const connectOptions: ConnectOptions = {
@@ -27,6 +27,8 @@ const sayAgainAfterMs = 30_000;
 /** One address, one client for as long as the process lives; the driver itself finds a lost server again. */
 export interface MongoLink {
   connection: Connection;
+  /** Past mongoose: for what has no model, since nothing but its own store writes it. */
+  collection<Stored extends mongo.Document>(name: string): mongo.Collection<Stored>;
   /**
    * Connects, finds the primary of a replica set and does the work that must come first, and from then on follows
    * the primary's coming and going. Rejects when that fails now; to be called again until it does not.
@@ -80,6 +82,7 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
 
   return {
     connection,
+    collection: (name) => connection.getClient().db(connection.name).collection(name),
     open: async (first) => {
       try {
         await openOnce();
@@ -150,6 +153,23 @@ const outageCodes: ReadonlySet<number> = new Set([
   6, 7, 13, 18, 24, 43, 50, 63, 64, 79, 89, 91, 100, 112, 133, 134, 150, 189, 262, 391, 9001, 10_058, 10_107,
   11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031,
 ]);
+
+/** What the server calls it when a unique index has that key already. */
+export const duplicateKey = 11_000;
+
+/** Whether a document with that key was there already: somebody else was first. */
+export const isDuplicateKey = (error: unknown) =>
+  error instanceof mongoose.mongo.MongoServerError && error.code === duplicateKey;
+
+/** Makes an index with the first call that succeeds. For those that nothing relies on but speed and tidiness. */
+export function indexOnce(create: () => Promise<unknown>): () => Promise<void> {
+  let made = false;
+  return async () => {
+    if (made) return;
+    await create();
+    made = true;
+  };
+}
 
 /** Tells an outage from an error about the work itself. */
 export async function guarded<T>(

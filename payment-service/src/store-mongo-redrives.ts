@@ -1,20 +1,13 @@
 import mongoose from 'mongoose';
 import type { Redrive, RedriveStore, StoredRedrive } from './redrive-store.ts';
-import { guarded, type MongoLink } from './store-mongo-connection.ts';
+import { guarded, indexOnce, type MongoLink } from './store-mongo-connection.ts';
 
 type RedriveDocument = Redrive & { _id: mongoose.Types.ObjectId };
 
 /** The record of redrives in MongoDB, collection `redrives`: one document each. */
 export function createMongoRedrives({ link }: { link: MongoLink }): RedriveStore {
-  const redrives = () =>
-    link.connection.getClient().db(link.connection.name).collection<RedriveDocument>('redrives');
-  let hasIndex = false;
-
-  const ensureIndex = async () => {
-    if (hasIndex) return;
-    await redrives().createIndex({ letter: 1, _id: -1 });
-    hasIndex = true;
-  };
+  const redrives = () => link.collection<RedriveDocument>('redrives');
+  const ensureIndex = indexOnce(() => redrives().createIndex({ letter: 1, _id: -1 }));
 
   return {
     begin: (redrive) =>

@@ -1,5 +1,5 @@
 import type { Log } from '@paystream/runtime';
-import mongoose, { type mongo } from 'mongoose';
+import type { mongo } from 'mongoose';
 import { z } from 'zod';
 import { speedSchema } from './replay-schemas.ts';
 import {
@@ -10,7 +10,7 @@ import {
   type ReplayStore,
   replayModes,
 } from './replay-store.ts';
-import { guarded, type MongoLink } from './store-mongo-connection.ts';
+import { guarded, isDuplicateKey, type MongoLink } from './store-mongo-connection.ts';
 
 interface ReplayDocument {
   _id: string;
@@ -22,8 +22,7 @@ const id = { _id: 'replay' };
 
 /** The replay's document in MongoDB. The lease is judged by the database's clock alone: no two instances differ about it. */
 export function createMongoReplayStore({ link, log }: { link: MongoLink; log: Log }): ReplayStore {
-  const settings = () =>
-    link.connection.getClient().db(link.connection.name).collection<ReplayDocument>('settings');
+  const settings = () => link.collection<ReplayDocument>('settings');
   let said: string | undefined;
 
   /** What nobody can read is not obeyed, and is told once. */
@@ -67,8 +66,6 @@ const changeSchema = z.object({
   reason: z.string(),
 });
 
-const duplicateKey = 11_000;
-
 /** One atomic step: it is ours when it was ours, when nobody has it, or when its time is over. */
 async function takeLease(
   settings: mongo.Collection<ReplayDocument>,
@@ -95,7 +92,7 @@ async function takeLease(
     return await take();
   } catch (error) {
     // Two instances made the document at the same time; now it is there.
-    if (error instanceof mongoose.mongo.MongoServerError && error.code === duplicateKey) return take();
+    if (isDuplicateKey(error)) return take();
     throw error;
   }
 }

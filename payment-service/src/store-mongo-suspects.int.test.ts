@@ -16,7 +16,7 @@ afterAll(() => link.close());
 
 const attemptOf = (): Attempt => ({ id: randomUUID(), at: new Date() });
 const suspects = () => createMongoSuspects({ link });
-const collection = () => link.connection.getClient().db(link.connection.name).collection('suspects');
+const collection = () => link.collection('suspects');
 
 test('as many attempts as there may be are marked, and then they are told with what is known of each', async () => {
   const store = suspects();

@@ -1,5 +1,5 @@
-import mongoose, { type mongo } from 'mongoose';
-import { guarded, type MongoLink } from './store-mongo-connection.ts';
+import type { mongo } from 'mongoose';
+import { guarded, indexOnce, isDuplicateKey, type MongoLink } from './store-mongo-connection.ts';
 import { type Attempt, attemptsMax, type Marking, type SuspectStore } from './suspects.ts';
 
 interface SuspectDocument {
@@ -11,19 +11,13 @@ interface SuspectDocument {
 
 // Longer than a message can wait in both queues together, each for the outage budget of 7 days.
 const forgottenAfterS = 15 * 86_400;
-const duplicateKey = 11_000;
 
 /** The markers in MongoDB, one document a message; an index removes what nobody has removed. */
 export function createMongoSuspects({ link }: { link: MongoLink }): SuspectStore {
-  const suspects = () =>
-    link.connection.getClient().db(link.connection.name).collection<SuspectDocument>('suspects');
-  let hasIndex = false;
-
-  const ensureIndex = async () => {
-    if (hasIndex) return;
-    await suspects().createIndex({ markedAt: 1 }, { expireAfterSeconds: forgottenAfterS });
-    hasIndex = true;
-  };
+  const suspects = () => link.collection<SuspectDocument>('suspects');
+  const ensureIndex = indexOnce(() =>
+    suspects().createIndex({ markedAt: 1 }, { expireAfterSeconds: forgottenAfterS }),
+  );
 
   return {
     mark: (message, attempt) =>
@@ -66,7 +60,7 @@ async function push(
     await add();
     return undefined;
   } catch (error) {
-    if (!(error instanceof mongoose.mongo.MongoServerError) || error.code !== duplicateKey) throw error;
+    if (!isDuplicateKey(error)) throw error;
   }
   // It is there and full, or another instance has made it at the same time.
   const found = await suspects.findOne({ _id: message });

@@ -1,5 +1,5 @@
 import mongoose, { type mongo } from 'mongoose';
-import { guarded, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
+import { duplicateKey, guarded, indexOnce, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
 import type { KeptWebhook, StoredWebhook, TranslationRecord, WebhookStore } from './webhook-store.ts';
 
 type WebhookDocument = Omit<StoredWebhook, 'id' | 'translations'> & {
@@ -12,25 +12,17 @@ type Webhooks = mongo.Collection<WebhookDocument>;
 const keptForMs = 90 * 86_400_000;
 // Who tries more often needs no more of its own tries.
 const translationsMax = 100;
-const duplicateKey = 11_000;
 
 /** Webhooks in the collection `webhooks`, which the database itself clears of what is too old. */
 export function createMongoWebhookStore({ link }: { link: MongoLink }): WebhookStore {
-  const webhooks = () =>
-    link.connection.getClient().db(link.connection.name).collection<WebhookDocument>('webhooks');
-  let cleared = false;
-
-  // Nothing is guaranteed by this index: it may come with the first one that is kept.
-  const clearOfOld = async () => {
-    if (!cleared) await webhooks().createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 });
-    cleared = true;
-  };
+  const webhooks = () => link.collection<WebhookDocument>('webhooks');
+  const ensureIndex = indexOnce(() => webhooks().createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 }));
 
   return {
     keep: (kept) =>
       guarded(async () => {
         if (kept.length === 0) return new Map();
-        await clearOfOld();
+        await ensureIndex();
         const refused = await upsert(webhooks(), kept);
         // Somebody else wrote it at the same moment: now it is there, and what we have to add to it is added.
         const again = kept.filter(({ id }) => refused.get(id)?.code === duplicateKey);

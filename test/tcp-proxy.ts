@@ -1,1 +1,0 @@
-export { startTcpProxy, type TcpProxy } from '../chaos/src/tcp-proxy.ts';
