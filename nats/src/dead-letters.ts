@@ -1,6 +1,7 @@
 import { describeError } from '@paystream/runtime';
-import { type JetStreamManager, NatsError, type StoredMsg } from 'nats';
-import { type BrokerConnection, untilDown } from './connection.ts';
+import type { JetStreamManager, StoredMsg } from 'nats';
+import { ask, orNothing } from './ask.ts';
+import type { BrokerConnection } from './connection.ts';
 import { deadLetterHeaders, knownSubjects } from './dead-letter.ts';
 import type { Delivery } from './delivery.ts';
 import { type Action, headerNames, subjectOf } from './messages.ts';
@@ -61,30 +62,26 @@ export interface DeadLetters {
   remove(sequence: number): Promise<void>;
 }
 
-const answerWithinMs = 2_000;
 const stream = deadLetterStreamName;
 
 export function createDeadLetters({ broker }: { broker: BrokerConnection }): DeadLetters {
-  const ask = async <T>(question: (manager: JetStreamManager) => Promise<T>): Promise<T> => {
+  const askLetters = async <T>(question: (manager: JetStreamManager) => Promise<T>): Promise<T> => {
     try {
-      const connection = broker.current();
-      if (connection === undefined) throw new Error(broker.state().detail);
-      const manager = await connection.jetstreamManager({ checkAPI: false, timeout: answerWithinMs });
-      return await untilDown(broker, question(manager));
+      return await ask(broker, question);
     } catch (error) {
       throw new DeadLettersUnavailable(describeError(error), { cause: error });
     }
   };
 
   return {
-    find: (query) => ask((manager) => find(manager, query)),
+    find: (query) => askLetters((manager) => find(manager, query)),
     get: (sequence) =>
-      ask(async (manager) => {
+      askLetters(async (manager) => {
         const found = await orNothing(manager.streams.getMessage(stream, { seq: sequence }));
         return found && toDeadLetter(found);
       }),
     remove: (sequence) =>
-      ask(async (manager) => {
+      askLetters(async (manager) => {
         try {
           await manager.streams.deleteMessage(stream, sequence);
         } catch (error) {
@@ -180,14 +177,5 @@ function readHeaders({ header }: StoredMsg): Headers {
     return new Map(header ?? []);
   } catch {
     return new Map();
-  }
-}
-
-async function orNothing<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof NatsError && error.api_error?.code === 404) return undefined;
-    throw error;
   }
 }

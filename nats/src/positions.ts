@@ -1,6 +1,7 @@
 import { describeError } from '@paystream/runtime';
-import { type JetStreamManager, NatsError, type StoredMsg } from 'nats';
-import { type BrokerConnection, untilDown } from './connection.ts';
+import type { JetStreamManager, StoredMsg } from 'nats';
+import { ask, orNothing } from './ask.ts';
+import type { BrokerConnection } from './connection.ts';
 import { type Headers, originOf } from './origin.ts';
 import { workQueues } from './streams.ts';
 
@@ -25,13 +26,10 @@ export interface BacklogPosition {
   newestStoredAt: Date | undefined;
 }
 
-// Asked every second: an answer that takes longer than this is none.
-const answerWithinMs = 2_000;
-
 /** How far `payment` is filled and handed out. Rejects when the broker does not say. */
 export async function readPaymentPosition(broker: BrokerConnection): Promise<PaymentPosition> {
   const { stream, consumer } = workQueues.payment;
-  const [{ state, ts }, { delivered }] = await ask(broker, stream, (manager) =>
+  const [{ state, ts }, { delivered }] = await askAbout(broker, stream, (manager) =>
     Promise.all([manager.streams.info(stream), manager.consumers.info(stream, consumer)]),
   );
   return {
@@ -50,11 +48,11 @@ export async function readBacklog(broker: BrokerConnection): Promise<BacklogPosi
   // By subject and not by the first and last sequence: those may have been applied meanwhile. In a variable, since
   // the client passes `next_by_subj` on and does not know it.
   const firstOne = { seq: 1, next_by_subj: subjects };
-  const [{ state }, first, last] = await ask(broker, stream, (manager) =>
+  const [{ state }, first, last] = await askAbout(broker, stream, (manager) =>
     Promise.all([
       manager.streams.info(stream),
-      found(manager.streams.getMessage(stream, firstOne)),
-      found(manager.streams.getMessage(stream, { last_by_subj: subjects })),
+      orNothing(manager.streams.getMessage(stream, firstOne)),
+      orNothing(manager.streams.getMessage(stream, { last_by_subj: subjects })),
     ]),
   );
   return {
@@ -64,29 +62,17 @@ export async function readBacklog(broker: BrokerConnection): Promise<BacklogPosi
   };
 }
 
-async function ask<T>(
+async function askAbout<T>(
   broker: BrokerConnection,
   stream: string,
   question: (manager: JetStreamManager) => Promise<T>,
 ): Promise<T> {
   try {
-    const connection = broker.current();
-    if (connection === undefined) throw new Error(broker.state().detail);
-    const manager = await connection.jetstreamManager({ checkAPI: false, timeout: answerWithinMs });
-    return await untilDown(broker, question(manager));
+    return await ask(broker, question);
   } catch (error) {
     throw new Error(`the broker does not say what is in ${stream}: ${describeError(error)}`, {
       cause: error,
     });
-  }
-}
-
-async function found(message: Promise<StoredMsg>): Promise<StoredMsg | undefined> {
-  try {
-    return await message;
-  } catch (error) {
-    if (error instanceof NatsError && error.api_error?.code === 404) return undefined;
-    throw error;
   }
 }
 
