@@ -1,11 +1,16 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
-import type { Service } from '@paystream/local';
+import { quantile, type Service } from '@paystream/local';
+import { operatorEntry } from '@paystream/runtime';
 import { type Answer, eventually, get, post, type System, startSystem, webhook } from './harness.ts';
 
 /** An operator's token, and how the service knows it. */
 export const operatorToken = 'test-operator-token';
-export const operatorTokens = `tester:operator:${createHash('sha256').update(operatorToken).digest('hex')}`;
+export const operatorTokens = operatorEntry({
+  name: 'tester',
+  role: 'operator',
+  token: operatorToken,
+});
 
 /** A database of its own on the run's mongod, so that what is set there holds for one test only. */
 export function ownDatabase(system: System): string {
@@ -147,12 +152,6 @@ async function send(gateway: Service): Promise<Sent> {
 }
 
 export const idsOf = (sent: readonly Sent[]) => sent.map(({ txId }) => txId);
-
-/** The value below which that share of the values lies. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((left, right) => left - right);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-}
 
 /** For each pair of neighbours, how far apart they were applied, and how far they should have been. */
 export function gapsOf(applied: readonly Applied[], speed = 1): { actualMs: number; wantedMs: number }[] {

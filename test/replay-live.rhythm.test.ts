@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Service } from '@paystream/local';
+import { quantile, type Service } from '@paystream/local';
 import { eventually, get, post, webhook } from './harness.ts';
 import {
   appliedBy,
@@ -10,7 +10,6 @@ import {
   linesOf,
   ownDatabase,
   putReplay,
-  quantile,
   sendPaced,
   untilApplied,
   useReplaySystem,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
+import { startTcpProxy } from '../chaos/src/tcp-proxy.ts';
 import { type OwnMongod, startOwnMongod } from '../payment-service/src/testing/fixture.ts';
 import { eventually, get } from './harness.ts';
 import {
@@ -15,7 +16,6 @@ import {
   untilApplied,
   useReplaySystem,
 } from './replay-harness.ts';
-import { startTcpProxy } from './tcp-proxy.ts';
 
 const { system, gateway, start } = useReplaySystem();
 

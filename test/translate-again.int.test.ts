@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
+import { operatorEntry } from '@paystream/runtime';
 import { eventually, get, post, type System, startSystem, throwAwayFolder } from './harness.ts';
 
 const folder = throwAwayFolder('translate');
@@ -28,8 +28,9 @@ beforeAll(async () => {
   writeMapping('new: NEW');
   system = await startSystem();
   gateway = await system.startGateway({ SOURCES_FILE: file });
-  const tokenHash = createHash('sha256').update('otto-token').digest('hex');
-  payments = await system.startPayments({ OPERATOR_TOKENS: `otto:operator:${tokenHash}` });
+  payments = await system.startPayments({
+    OPERATOR_TOKENS: operatorEntry({ name: 'otto', role: 'operator', token: 'otto-token' }),
+  });
   await Promise.all([gateway.ready(), payments.ready()]);
 });
 afterAll(async () => {

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { atOffsets, quantile, readSettled, type Service } from '@paystream/local';
-import { encodeEvent, identify, publishBatch } from '@paystream/nats';
+import { encodeEvent, identify, publishBatch, toOutgoing } from '@paystream/nats';
 import type { NatsConnection } from 'nats';
 import type { Size } from './arguments.ts';
 import { startLiveLoad } from './load.ts';
 import type { Rig } from './rig.ts';
+import { until } from './until.ts';
 import { residentMiB } from './usage.ts';
 
 export interface BacklogSettings {
@@ -98,10 +99,10 @@ async function runOne(rig: Rig, events: number, settings: BacklogSettings): Prom
   const live = startLiveLoad(rig.gatewayUrl, { everyMs: settings.liveEveryMs, countMax });
   try {
     const isPassing = () => live.sent.some(({ txId }) => appliedAt.has(txId));
-    await until(isPassing, untilLiveMaxMs, 'no live event was applied');
+    await until(isPassing, untilLiveMaxMs, 'the first live event');
     await sleep(settings.watchForMs);
     await live.stop();
-    await until(() => live.sent.every(({ txId }) => appliedAt.has(txId)), 30_000, 'live events are left');
+    await until(() => live.sent.every(({ txId }) => appliedAt.has(txId)), 30_000, 'the last live events');
   } finally {
     await live.stop().catch(() => undefined);
     memory.stop();
@@ -149,13 +150,7 @@ function newMessage() {
     source: 'x-payment',
     receivedAt: new Date().toISOString(),
   });
-  const { subject, data, id, headers } = encodeEvent(event);
-  return {
-    subject,
-    data,
-    id,
-    headers: new Map(Object.entries(headers).map(([name, value]) => [name, [value]])),
-  };
+  return toOutgoing(encodeEvent(event));
 }
 
 async function empty(nats: NatsConnection): Promise<void> {
@@ -169,12 +164,4 @@ function watchMemory({ pid }: Service, readyAt: number): { samples: Sample[]; st
   look();
   const timer = setInterval(look, sampleEveryMs);
   return { samples, stop: () => clearInterval(timer) };
-}
-
-async function until(isSo: () => boolean, withinMs: number, problem: string): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!isSo()) {
-    if (performance.now() > deadline) throw new Error(`${problem} after ${withinMs / 1_000} s`);
-    await sleep(10);
-  }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { encodeEvent, identify, publishBatch } from '@paystream/nats';
+import { encodeEvent, identify, publishBatch, toOutgoing } from '@paystream/nats';
 import type { NatsConnection } from 'nats';
 
 export interface FillOptions {
@@ -52,11 +52,5 @@ function messageOf(txId: string, nth: number, of: number) {
     eventId: randomUUID(),
     receivedAt: new Date().toISOString(),
   });
-  const { subject, data, id, headers } = encodeEvent(event);
-  return {
-    subject,
-    data,
-    id,
-    headers: new Map(Object.entries(headers).map(([name, value]) => [name, [value]])),
-  };
+  return toOutgoing(encodeEvent(event));
 }

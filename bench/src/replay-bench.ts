@@ -5,6 +5,7 @@ import { renewConsumer, useConsumer, waiting } from './consumer-policy.ts';
 import { sendAtOffsets, startLiveLoad } from './load.ts';
 import { measureReplay, type ReplayNumbers, type ReplayRun } from './replay-numbers.ts';
 import type { Rig } from './rig.ts';
+import { until } from './until.ts';
 import type { Variant } from './variants.ts';
 
 export interface ReplaySettings {
@@ -136,14 +137,6 @@ async function startReader(
   });
   await service.ready();
   return service;
-}
-
-async function until(isSo: () => boolean, withinMs: number, what: string): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!isSo()) {
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1_000} s`);
-    await sleep(10);
-  }
 }
 
 function raise(problem: string): never {

@@ -1,7 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { operatorEntry } from '@paystream/runtime';
 import { sendJson } from './demo-http.ts';
 import { outageEnv, playOutage } from './demo-outage.ts';
 import { tellStory } from './demo-story.ts';
@@ -24,7 +25,7 @@ async function main(): Promise<number> {
     dataDir,
     env: {
       ...outageEnv,
-      OPERATOR_TOKENS: `demo:operator:${createHash('sha256').update(token).digest('hex')}`,
+      OPERATOR_TOKENS: operatorEntry({ name: 'demo', role: 'operator', token }),
     },
     say: (line) => log.push(line),
     onLine: (service, line) => {

@@ -1,7 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError } from '@paystream/runtime';
+import { ConfigError, operatorEntry } from '@paystream/runtime';
 import { codeOf } from '../setup/errors.js';
 
 export type OperatorToken = {
@@ -19,7 +19,7 @@ export function keepOperatorToken(dataDir: string): OperatorToken {
     const token = readOrMake(path);
     // Somebody may have copied the folder.
     chmodSync(path, 0o600);
-    return { path, entry: `operator:operator:${createHash('sha256').update(token).digest('hex')}` };
+    return { path, entry: operatorEntry({ name: 'operator', role: 'operator', token }) };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw new ConfigError([`The operator token ${path} cannot be kept (${codeOf(error)}).`]);

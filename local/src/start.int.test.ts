@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
+import { operatorEntry } from '@paystream/runtime';
 import { type Running, startChild } from './child.ts';
 import { freePort, resolveServers, startMongod, startNatsServer } from './index.ts';
 import { portProblem } from './ports.ts';
@@ -204,12 +205,11 @@ test('uses the servers, operators and sources that are given, and leaves the ser
   const nats = await startNatsServer({ binary: natsServer, storeDir: temporaryFolder() });
   const mongo = await startMongod({ binary: mongod, dataDir: temporaryFolder() });
   running.push(nats, mongo);
-  const tokenHash = createHash('sha256').update('a-token-of-anna').digest('hex');
   const given = {
     ...env,
     NATS_URI: nats.uri,
     MONGO_URI: mongo.uriOf('given'),
-    OPERATOR_TOKENS: `anna:operator:${tokenHash}`,
+    OPERATOR_TOKENS: operatorEntry({ name: 'anna', role: 'operator', token: 'a-token-of-anna' }),
     SOURCES_FILE: openSourcesFile,
   };
   const txId = randomUUID();

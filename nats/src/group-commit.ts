@@ -2,7 +2,7 @@ import type { NatsConnection } from 'nats';
 import { publishBatch } from './batch.ts';
 import { type BrokerConnection, untilDown } from './connection.ts';
 import type { EncodedMessage } from './messages.ts';
-import { errorCodes, type OutgoingMessage } from './outgoing.ts';
+import { errorCodes, toOutgoing } from './outgoing.ts';
 import { noAnswer, publishSingly, reasonOf, unavailable, type Word } from './single-publish.ts';
 import { paymentStreamName } from './streams.ts';
 
@@ -48,10 +48,14 @@ export function createGroupCommit(broker: BrokerConnection): GroupCommit {
   let singlesUntil = Number.NEGATIVE_INFINITY;
 
   const publishTogether = async (connection: NatsConnection, group: readonly Waiting[]): Promise<void> => {
-    const publishing = publishBatch(connection, group.map(toOutgoing), {
-      timeoutMs: remainingMs(group),
-      stream: paymentStreamName,
-    });
+    const publishing = publishBatch(
+      connection,
+      group.map(({ message }) => toOutgoing(message)),
+      {
+        timeoutMs: remainingMs(group),
+        stream: paymentStreamName,
+      },
+    );
     const outcome = await untilDown(broker, publishing);
     switch (outcome.kind) {
       case 'stored': {
@@ -153,13 +157,4 @@ function takeGroup(queue: Waiting[]): Waiting[] {
 function remainingMs(group: readonly Pick<Waiting, 'dueAt'>[]): number {
   const lastDueAt = Math.max(...group.map(({ dueAt }) => dueAt));
   return Math.max(1, lastDueAt - performance.now());
-}
-
-function toOutgoing({ message: { subject, data, id, headers } }: Waiting): OutgoingMessage {
-  return {
-    subject,
-    data,
-    id,
-    headers: new Map(Object.entries(headers).map(([name, value]) => [name, [value]])),
-  };
 }

@@ -17,7 +17,7 @@ export {
 export * from './fields.ts';
 export * from './messages.ts';
 export { type Headers, originId } from './origin.ts';
-export type { OutgoingMessage } from './outgoing.ts';
+export { type OutgoingMessage, toOutgoing } from './outgoing.ts';
 export {
   type BacklogPosition,
   type PaymentPosition,
@@ -28,7 +28,13 @@ export { type Finding, findingLine } from './preflight.ts';
 export { isSafe, type ProvisionMode, type ProvisionReport, provision } from './provision.ts';
 export { createPublisher, type Publisher, type PublishOutcome } from './publisher.ts';
 export { createSetAside, type SetAside, type SetAsideOutcome } from './set-aside.ts';
-export { ackWaitMs, outageBudgetMs, type StreamOptions, streamDefaults } from './streams.ts';
+export {
+  ackWaitMs,
+  outageBudgetMs,
+  type StreamOptions,
+  streamDefaults,
+  streamOptionsOf,
+} from './streams.ts';
 export {
   createSubscription,
   type Delivery,

@@ -8,7 +8,7 @@ import { connectBroker } from './connection.ts';
 import { definitionFiles } from './definitions.ts';
 import { findingLine } from './preflight.ts';
 import { isSafe, type ProvisionMode, provision } from './provision.ts';
-import type { StreamOptions } from './streams.ts';
+import { type StreamOptions, streamOptionsOf } from './streams.ts';
 
 const help = `npm run provision [-- <option>]
 
@@ -43,12 +43,7 @@ async function run(args: string[]): Promise<number> {
     return 0;
   }
   const config = configOrExit('provision', readConfig);
-  const streams: StreamOptions = {
-    duplicateWindowMs: config.DUPLICATE_WINDOW,
-    replicas: config.STREAM_REPLICAS,
-    maxBytes: config.STREAM_MAX_BYTES,
-    replayPolicy: config.REPLAY_MODE === 'broker' ? 'original' : 'instant',
-  };
+  const streams = streamOptionsOf(config);
   if (options.definitions !== undefined) return writeDefinitions(options.definitions, streams);
   return provisionBroker(config, { mode: options.mode, streams });
 }

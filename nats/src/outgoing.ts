@@ -1,5 +1,5 @@
 import { type MsgHdrs, headers as newHeaders } from 'nats';
-import { headerNames } from './messages.ts';
+import { type EncodedMessage, headerNames } from './messages.ts';
 import type { Headers } from './origin.ts';
 
 /** A message on its way to a stream. */
@@ -9,6 +9,11 @@ export interface OutgoingMessage {
   /** Its `Nats-Msg-Id`: the broker stores it once within its duplicate window. */
   id: string;
   headers: Headers;
+}
+
+/** An encoded event as it is published. */
+export function toOutgoing({ headers, ...message }: EncodedMessage): OutgoingMessage {
+  return { ...message, headers: new Map(Object.entries(headers).map(([name, value]) => [name, [value]])) };
 }
 
 /** Server error codes that decide what is done next; any other is only told. */

@@ -73,6 +73,26 @@ export const streamDefaults: StreamOptions = {
   replayPolicy: 'instant',
 };
 
+/** The same as the environment says it, for whoever provisions or compares. */
+export function streamOptionsOf({
+  DUPLICATE_WINDOW,
+  STREAM_REPLICAS,
+  STREAM_MAX_BYTES,
+  REPLAY_MODE,
+}: {
+  DUPLICATE_WINDOW: number;
+  STREAM_REPLICAS: number;
+  STREAM_MAX_BYTES: number;
+  REPLAY_MODE: 'original' | 'instant' | 'broker';
+}): StreamOptions {
+  return {
+    duplicateWindowMs: DUPLICATE_WINDOW,
+    replicas: STREAM_REPLICAS,
+    maxBytes: STREAM_MAX_BYTES,
+    replayPolicy: REPLAY_MODE === 'broker' ? 'original' : 'instant',
+  };
+}
+
 const nanos = (ms: number) => ms * 1_000_000;
 
 /** A message that is not applied within this time is deleted by the broker, on either work queue: the outage budget. */

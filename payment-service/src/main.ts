@@ -8,6 +8,7 @@ import {
   readBacklog,
   readPaymentPosition,
   requestTranslation,
+  streamOptionsOf,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -63,16 +64,10 @@ const broker = connectBroker({
 const check = watchBroker({
   broker,
   mode: config.PROVISION ? 'create' : 'check',
-  streams: {
-    duplicateWindowMs: config.DUPLICATE_WINDOW,
-    replicas: config.STREAM_REPLICAS,
-    maxBytes: config.STREAM_MAX_BYTES,
-    replayPolicy: brokerPaces ? 'original' : 'instant',
-  },
+  streams: streamOptionsOf(config),
   preflight: config.PREFLIGHT,
   log,
-  onUnsafe: () =>
-    fail(new Error('the broker has settings that can lose a payment; PREFLIGHT=warn runs all the same')),
+  onUnsafe: fail,
 });
 const now = () => new Date();
 const clock = () => performance.now();

@@ -55,6 +55,21 @@ function readTokens(text: string, context: z.RefinementCtx): OperatorToken[] {
   });
 }
 
+/** The entry for OPERATOR_TOKENS that knows a person by the hash of this token. */
+export function operatorEntry({
+  name,
+  role,
+  token,
+}: {
+  name: string;
+  role: OperatorRole;
+  token: string;
+}): string {
+  return `${name}:${role}:${hashOf(token).toString('hex')}`;
+}
+
+const hashOf = (token: string) => createHash('sha256').update(token).digest();
+
 export interface Door {
   /** Lets a request through when its bearer token has the role; an operator may look as well. */
   needs(role: OperatorRole): RequestHandler;
@@ -102,6 +117,6 @@ export function operatorOf(res: Response): string {
 
 /** Compares with every token in constant time: how long it takes tells nothing about any of them. */
 function findToken(tokens: readonly OperatorToken[], given: string): OperatorToken | undefined {
-  const hash = createHash('sha256').update(given).digest();
+  const hash = hashOf(given);
   return tokens.filter(({ tokenHash }) => timingSafeEqual(tokenHash, hash))[0];
 }

@@ -3,6 +3,7 @@ import {
   createPublisher,
   durabilityOf,
   serveTranslations,
+  streamOptionsOf,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -37,16 +38,10 @@ const { fail } = stopOnSignal({ log, stop: () => stop() });
 const check = watchBroker({
   broker,
   mode: config.PROVISION ? 'create' : 'check',
-  streams: {
-    duplicateWindowMs: config.DUPLICATE_WINDOW,
-    replicas: config.STREAM_REPLICAS,
-    maxBytes: config.STREAM_MAX_BYTES,
-    replayPolicy: config.REPLAY_MODE === 'broker' ? 'original' : 'instant',
-  },
+  streams: streamOptionsOf(config),
   preflight: config.PREFLIGHT,
   log,
-  onUnsafe: () =>
-    fail(new Error('the broker has settings that can lose a payment; PREFLIGHT=warn runs all the same')),
+  onUnsafe: fail,
 });
 
 const readiness = (): Readiness => {
