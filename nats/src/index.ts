@@ -27,6 +27,17 @@ export {
 export { type Finding, findingLine } from './preflight.ts';
 export { isSafe, type ProvisionMode, type ProvisionReport, provision } from './provision.ts';
 export { createPublisher, type Publisher, type PublishOutcome } from './publisher.ts';
+export {
+  type RefusalReason,
+  type RefusedWebhook,
+  refusalReasons,
+} from './refused-webhook.ts';
+export {
+  createRefusedWebhooks,
+  type KeptRefused,
+  RefusedUnavailable,
+  type RefusedWebhooks,
+} from './refused-webhooks.ts';
 export { createSetAside, type SetAside, type SetAsideOutcome } from './set-aside.ts';
 export {
   ackWaitMs,

@@ -11,11 +11,12 @@ import { createDeadLetters } from './dead-letters.ts';
 import { readBacklog, readPaymentPosition } from './positions.ts';
 import { isSafe, provision } from './provision.ts';
 import { createPublisher } from './publisher.ts';
+import { createRefusedWebhooks } from './refused-webhooks.ts';
 import { createSetAside } from './set-aside.ts';
 import { type WorkQueueName, workQueues } from './streams.ts';
 import { createSubscription } from './subscription.ts';
 import { runProvision } from './testing/command.ts';
-import { eventOf, log, takeOne, until, up } from './testing/fixture.ts';
+import { eventOf, log, refusedOf, takeOne, until, up } from './testing/fixture.ts';
 import { requestTranslation, serveTranslations } from './translation.ts';
 
 const shipped = fileURLToPath(new URL('../nats-server.conf', import.meta.url));
@@ -154,6 +155,20 @@ describe('the user gateway', () => {
     expect([isSafe(report), report.findings]).toEqual([true, []]);
   });
 
+  test('keeps what it refuses, reads it and takes it out', async () => {
+    const broker = as('gateway', 'third-party-gateway');
+    const refusals = watchRefusals(await up(broker));
+    const refused = createRefusedWebhooks({ broker });
+
+    await refused.keep(refusedOf());
+    const { webhooks } = await refused.find({ filter: { from: new Date(0) }, after: 0, limit: 10 });
+    await refused.remove(webhooks[0]?.sequence ?? 0);
+
+    expect(webhooks).toMatchObject([refusedOf()]);
+    expect(await refused.get(webhooks[0]?.sequence ?? 0)).toBeUndefined();
+    expect(await refusals()).toEqual([]);
+  });
+
   test('cannot read events, change the broker or publish elsewhere', async () => {
     const connection = await up(as('gateway', 'third-party-gateway'));
     const manager = await connection.jetstreamManager({ checkAPI: false });
@@ -169,12 +184,18 @@ describe('the user gateway', () => {
       '$JS.API.STREAM.MSG.GET.payment-dead-letters',
       '$JS.API.STREAM.MSG.DELETE.payment-dead-letters',
       '$JS.ACK.payment-backlog.payment-backlog-consumer.1.1.1.1.0',
+      '$JS.API.STREAM.MSG.GET.payment',
+      '$JS.API.DIRECT.GET.payment',
+      '$JS.API.CONSUMER.CREATE.refused-webhooks.mine',
+      '$JS.API.STREAM.UPDATE.refused-webhooks',
     ]) {
       expect(await isRefusedToPublish(connection, subject)).toBe(true);
     }
     await refused(manager.streams.getMessage('payment', { seq: 1 }));
     await refused(manager.streams.purge('payment'));
     await refused(manager.streams.delete('payment'));
+    await refused(manager.streams.purge('refused-webhooks'));
+    await refused(manager.streams.delete('refused-webhooks'));
     await refused(provision(connection, { mode: 'apply', streams: longerWindow }));
     const heard = connection.subscribe('payments.*');
     await connection.flush();
@@ -292,6 +313,8 @@ describe('the user payments', () => {
       'orders.new',
       '$JS.API.CONSUMER.CREATE.payment.mine',
       '$JS.API.CONSUMER.CREATE.payment-backlog.mine',
+      'refused.stripe.signature-wrong',
+      '$JS.API.STREAM.MSG.GET.refused-webhooks',
     ]) {
       expect(await isRefusedToPublish(connection, subject)).toBe(true);
     }

@@ -43,11 +43,12 @@ describe('a broker made with the plain recipe', () => {
       `warning: stream payment: allow-atomic is off: this server could publish batches atomically. ${edit('--allow-batch')}`,
       missing('stream payment-backlog'),
       missing('stream payment-dead-letters'),
+      'warning: stream refused-webhooks: is missing, so refused webhooks are not kept. Mend it: npm run provision',
       `unsafe: consumer payment payment-consumer: max-deliver is 1, must be -1: a message that ran out of deliveries stays in the stream and is handed to nobody. ${anew}`,
       `warning: consumer payment payment-consumer: replay is original, should be instant: a redelivery or a quiet hour would hold back every payment. ${anew}`,
       missing('consumer payment-backlog payment-backlog-consumer'),
       expect.stringMatching(
-        /^nats-server 2\.\d+\.\d+.*: NOT SAFE: the services will not run on it \(6 unsafe, 4 warnings\)$/,
+        /^nats-server 2\.\d+\.\d+.*: NOT SAFE: the services will not run on it \(6 unsafe, 5 warnings\)$/,
       ),
     ]);
   });
@@ -56,10 +57,11 @@ describe('a broker made with the plain recipe', () => {
     const { code, out } = await provisionAs(['--apply'], { npm: true });
 
     expect({ code, out }).toMatchObject({ code: 0 });
-    expect(out.split('\n').slice(0, 5)).toEqual([
+    expect(out.split('\n').slice(0, 6)).toEqual([
       'stream payment: changed discard, max-age, max-bytes, max-msg-size, allow-atomic',
       'stream payment-backlog: created',
       'stream payment-dead-letters: created',
+      'stream refused-webhooks: created',
       'consumer payment payment-consumer: made anew, for max-deliver, replay',
       'consumer payment-backlog payment-backlog-consumer: created',
     ]);

@@ -51,6 +51,55 @@ async function checkConsumer(changes: Partial<ConsumerConfig>) {
   return (await run('check')).findings;
 }
 
+describe('the stream of what was refused', () => {
+  const check = async () => {
+    const report = await run('check');
+    const lines = report.findings.map(findingLine);
+    return { isSafe: isSafe(report), lines };
+  };
+
+  test('is missing in an older installation: that is told, stops nobody, and the next provision makes it', async () => {
+    await run('create');
+    await broker.manager.streams.delete('refused-webhooks');
+
+    expect(await check()).toEqual({
+      isSafe: true,
+      lines: [
+        'warning: stream refused-webhooks: is missing, so refused webhooks are not kept. Mend it: npm run provision',
+      ],
+    });
+    expect((await run('create')).done).toEqual(['stream refused-webhooks: created']);
+    expect(await check()).toEqual({ isSafe: true, lines: [] });
+  });
+
+  test('is compared, and what is set otherwise is told and mended, but no reason to stop', async () => {
+    await broker.manager.streams.add({
+      name: 'refused-webhooks',
+      subjects: ['refused.*.*'],
+      discard: DiscardPolicy.New,
+      max_age: nanos(3_600_000),
+      duplicate_window: nanos(600_000),
+    });
+    await run('create');
+
+    const { isSafe, lines } = await check();
+    const { done } = await run('apply');
+
+    expect(isSafe).toBe(true);
+    expect(lines).toEqual([
+      expect.stringContaining(
+        'discard is new, must be old: a full stream would take nothing more. Mend it: npm run',
+      ),
+      expect.stringContaining('max-age is 1 h, must be 168 h or more'),
+      expect.stringContaining('max-bytes has no limit: the disk is the limit'),
+      expect.stringContaining('allow-atomic is off'),
+    ]);
+    expect(lines.every((line) => line.startsWith('warning: stream refused-webhooks: '))).toBe(true);
+    expect(done).toEqual(['stream refused-webhooks: changed discard, max-age, max-bytes, allow-atomic']);
+    expect(await check()).toEqual({ isSafe: true, lines: [] });
+  });
+});
+
 describe('an empty broker', () => {
   test('is given the streams and the consumers, once', async () => {
     const first = await run('create');
@@ -61,6 +110,7 @@ describe('an empty broker', () => {
       'stream payment: created',
       'stream payment-backlog: created',
       'stream payment-dead-letters: created',
+      'stream refused-webhooks: created',
       'consumer payment payment-consumer: created',
       'consumer payment-backlog payment-backlog-consumer: created',
     ]);
@@ -71,7 +121,10 @@ describe('an empty broker', () => {
   test('is not touched by a check, which names what is missing', async () => {
     const report = await run('check');
 
-    expect(report.findings.map(findingLine)).toEqual(
+    const of = (stream: boolean) =>
+      report.findings.filter(({ resource }) => resource.includes('refused') === stream);
+    const [other, promised] = [of(true), of(false)];
+    expect(promised.map(findingLine)).toEqual(
       [
         'stream payment',
         'stream payment-backlog',
@@ -83,6 +136,9 @@ describe('an empty broker', () => {
           `unsafe: ${resource}: is missing, so nothing can be stored or applied. Mend it: npm run provision`,
       ),
     );
+    expect(other.map(findingLine)).toEqual([
+      'warning: stream refused-webhooks: is missing, so refused webhooks are not kept. Mend it: npm run provision',
+    ]);
     expect(isSafe(report)).toBe(false);
     expect(await broker.manager.streams.list().next()).toEqual([]);
   });

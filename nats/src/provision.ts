@@ -7,6 +7,7 @@ import { compareStream } from './stream-findings.ts';
 import {
   type ConsumerDefinition,
   consumerDefinitions,
+  holdsPromises,
   paymentStreamName,
   type StreamDefinition,
   type StreamOptions,
@@ -87,12 +88,12 @@ async function provisionStream(
   const found = await found404(manager.streams.info(name));
   if (found === undefined) {
     if (mode === 'check') {
-      report.findings.push(missing(resource));
+      report.findings.push(missingStream(name));
       return;
     }
     const refused = await refusalOf(name, manager.streams.add(wanted));
     if (refused === undefined) report.done.push(`${resource}: created`);
-    else report.findings.push(notCreated(resource, refused));
+    else report.findings.push({ ...notCreated(resource, refused), severity: severityOf(name) });
     if (name === paymentStreamName && refused === undefined) report.replicas = definition.num_replicas;
     return;
   }
@@ -148,6 +149,15 @@ const missing = (resource: string, mode = ''): Finding => ({
   problem: 'is missing, so nothing can be stored or applied',
   mend: `${mode}${createCommand}`,
 });
+
+const severityOf = (stream: string): Finding['severity'] => (holdsPromises(stream) ? 'unsafe' : 'warning');
+
+/** A service without it does all that it promises, so it is told and waited for by nobody. */
+function missingStream(name: string): Finding {
+  const finding = missing(`stream ${name}`);
+  if (holdsPromises(name)) return finding;
+  return { ...finding, severity: severityOf(name), problem: 'is missing, so refused webhooks are not kept' };
+}
 
 interface Refusal {
   message: string;

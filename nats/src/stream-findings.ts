@@ -8,7 +8,7 @@ import {
   hours,
   seconds,
 } from './preflight.ts';
-import { backlogStreamName, paymentStreamName, type StreamDefinition } from './streams.ts';
+import { backlogStreamName, holdsPromises, paymentStreamName, type StreamDefinition } from './streams.ts';
 import { covers } from './subjects.ts';
 
 /** What differs in a stream that can lose a payment or cost something, worst first. */
@@ -29,7 +29,10 @@ export function compareStream(
       mend: edit(wanted, '--allow-batch'),
     },
   ];
-  return findingsOf(`stream ${wanted.name}`, checks);
+  const findings = findingsOf(`stream ${wanted.name}`, checks);
+  // Nothing that is set there can lose a payment, so nobody must stop for it.
+  if (!holdsPromises(wanted.name)) return findings.map((finding) => ({ ...finding, severity: 'warning' }));
+  return findings;
 }
 
 /** What the broker changes only by making the stream anew, which `--apply` never does: it would delete what is in it. */
@@ -82,8 +85,8 @@ function losing(wanted: StreamDefinition, found: StreamConfig): Check[] {
       wrong: found.discard !== wanted.discard,
       severity,
       setting: 'discard',
-      problem: `is ${found.discard}, must be new: a full stream would throw away the oldest messages without a word`,
-      mend: edit(wanted, '--discard=new'),
+      problem: `is ${found.discard}, must be ${wanted.discard}: ${discardCosts[wanted.discard]}`,
+      mend: edit(wanted, `--discard=${wanted.discard}`),
     },
     {
       wrong: perSubject > 0 && found.discard_new_per_subject !== true,
@@ -117,6 +120,12 @@ function losing(wanted: StreamDefinition, found: StreamConfig): Check[] {
     },
   ];
 }
+
+/** What the other one would do. */
+const discardCosts: Readonly<Record<StreamDefinition['discard'], string>> = {
+  new: 'a full stream would throw away the oldest messages without a word',
+  old: 'a full stream would take nothing more',
+};
 
 function costly(wanted: StreamDefinition, found: StreamConfig): Check[] {
   const severity = 'warning';

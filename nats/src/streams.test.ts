@@ -6,6 +6,7 @@ import { RetentionPolicy } from 'nats';
 import { definitionFiles } from './definitions.ts';
 import { mendedStream } from './mend.ts';
 import { actions, subjectOf } from './messages.ts';
+import { encodeRefused } from './refused-webhook.ts';
 import {
   consumerDefinitions,
   deadLetterSubject,
@@ -14,6 +15,8 @@ import {
   streamDefinitions,
 } from './streams.ts';
 import { covers } from './subjects.ts';
+import { refusedOf } from './testing/fixture.ts';
+import { webhookBytesMax } from './webhooks.ts';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
 
@@ -41,8 +44,25 @@ describe('the JSON definitions', () => {
 describe('the streams', () => {
   const streams = streamDefinitions();
 
-  test('never throw a message away to make room, and never keep one in memory only', () => {
-    for (const stream of streams) expect(stream).toMatchObject({ discard: 'new', storage: 'file' });
+  test('never keep a message in memory only, and throw none away to make room but what was refused', () => {
+    for (const stream of streams) {
+      const discard = stream.name === 'refused-webhooks' ? 'old' : 'new';
+      expect(stream).toMatchObject({ discard, storage: 'file' });
+    }
+  });
+
+  test('keep what was refused for seven days and in little room, with the largest webhook in it', () => {
+    const refused = streams.find(({ name }) => name === 'refused-webhooks');
+    const largest = refusedOf({
+      body: Buffer.alloc(webhookBytesMax),
+      // As much as Node takes of headers, and the worst of it.
+      headers: { 'x-signature': '"'.repeat(16_384) },
+      detail: '"'.repeat(1_000),
+    });
+
+    expect(refused).toMatchObject({ retention: 'limits', max_age: 7 * 86_400_000 * 1e6 });
+    expect(refused?.max_bytes).toBe(streamDefaults.maxBytes / 8);
+    expect(refused?.max_msg_size).toBeGreaterThan(encodeRefused(largest).length + 1_000);
   });
 
   test('take the subject of every action, each on one stream only', () => {
@@ -65,14 +85,14 @@ describe('the streams', () => {
   });
 
   test('have room in the backlog and among the dead letters for any message of the queue and what is added', () => {
-    const [queue, ...copies] = streams;
+    const [queue, backlog, deadLetters] = streams;
 
-    for (const { max_msg_size } of copies)
+    for (const { max_msg_size = 0 } of [backlog ?? {}, deadLetters ?? {}])
       expect(max_msg_size).toBeGreaterThan((queue?.max_msg_size ?? 0) + 16_384);
   });
 
   test('follow the settings', () => {
-    const [queue, backlog, deadLetters] = streamDefinitions({
+    const [queue, backlog, deadLetters, refused] = streamDefinitions({
       duplicateWindowMs: 1_000,
       replicas: 3,
       maxBytes: 100,
@@ -81,6 +101,7 @@ describe('the streams', () => {
     expect(queue).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 100 });
     expect(backlog).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 100 });
     expect(deadLetters).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 50 });
+    expect(refused).toMatchObject({ duplicate_window: 1e9, num_replicas: 3, max_bytes: 12 });
   });
 });
 

@@ -3,6 +3,10 @@ import { AckPolicy, DeliverPolicy, DiscardPolicy, ReplayPolicy, RetentionPolicy,
 export const paymentStreamName = 'payment';
 export const backlogStreamName = 'payment-backlog';
 export const deadLetterStreamName = 'payment-dead-letters';
+export const refusedStreamName = 'refused-webhooks';
+
+/** What is in it was refused when it came: unlike all else, nobody was promised that it stays. */
+export const holdsPromises = (stream: string) => stream !== refusedStreamName;
 
 export interface WorkQueue {
   stream: string;
@@ -103,6 +107,11 @@ export const ackWaitMs = 30_000;
 const messageBytesMax = 655_360;
 // A copy is a message and the headers that say where it was and why it is here; what the queue took must find room.
 const copyBytesMax = 1_048_576;
+// A webhook body of 256 KiB in base64, and 16 KiB of headers, each character of which may need a backslash.
+const refusedBytesMax = 393_216;
+
+/** Longer than providers try again, so that a person sees what was refused before the last try. */
+export const refusedForMs = 7 * 86_400_000;
 
 /** The streams as they must be. Each number has its reason beside it. */
 export function streamDefinitions(options: StreamOptions = streamDefaults): StreamDefinition[] {
@@ -152,6 +161,21 @@ export function streamDefinitions(options: StreamOptions = streamDefaults): Stre
       max_msg_size: copyBytesMax,
       ...shared,
     },
+    {
+      name: refusedStreamName,
+      description:
+        'Paystream: webhooks that were refused, with the reason, for a person to look at and to verify again. No promises ' +
+        'are in it: the oldest make room. See nats/README.md.',
+      subjects: [`${refusedPrefix}*.*`],
+      retention: RetentionPolicy.Limits,
+      max_age: nanos(refusedForMs),
+      // Whoever sends garbage can fill this much and no more; a small disk needs only the one setting lowered.
+      max_bytes: Math.floor(options.maxBytes / 8),
+      max_msg_size: refusedBytesMax,
+      ...shared,
+      // A full stream must not keep the garbage of yesterday in the place of what is refused now.
+      discard: DiscardPolicy.Old,
+    },
   ];
 }
 
@@ -192,6 +216,7 @@ export function consumerDefinitions({ replayPolicy }: StreamOptions = streamDefa
 }
 
 export const deadLetterPrefix = 'dead-letters.';
+export const refusedPrefix = 'refused.';
 
 /** Where a dead letter goes: the action's token where it is a known one, since subjects are not made from input. */
 export function deadLetterSubject(subject: string, knownSubjects: ReadonlySet<string>): string {

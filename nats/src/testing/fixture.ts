@@ -7,6 +7,7 @@ import { createLog } from '@paystream/runtime';
 import { AckPolicy, connect, type JetStreamManager, type NatsConnection, nanos } from 'nats';
 import { type BrokerConnection, connectBroker } from '../connection.ts';
 import { encodeEvent, identify, type PaymentEvent, type UnidentifiedEvent } from '../messages.ts';
+import type { RefusedWebhook } from '../refused-webhook.ts';
 import { type WorkQueueName, workQueues } from '../streams.ts';
 import type { Delivery, Subscription } from '../subscription.ts';
 
@@ -95,6 +96,19 @@ export function eventOf(said: Partial<UnidentifiedEvent> = {}): PaymentEvent {
     receivedAt: '2026-01-02T03:04:05.678Z',
     ...said,
   }).event;
+}
+
+/** A webhook as the gateway keeps it when it was refused. */
+export function refusedOf(said: Partial<RefusedWebhook> = {}): RefusedWebhook {
+  return {
+    source: 'stripe',
+    reason: 'signature-wrong',
+    detail: '',
+    receivedAt: new Date('2026-01-02T03:04:05.678Z'),
+    headers: { 'stripe-signature': 't=1,v1=00' },
+    body: Buffer.from([0, 255, 10, 123]),
+    ...said,
+  };
 }
 
 /** Events on `payment`, in this order. */
