@@ -1,9 +1,10 @@
 import { describeError } from '@paystream/runtime';
 import type { JetStreamManager, StoredMsg } from 'nats';
-import { ask, orNothing } from './ask.ts';
+import { ask } from './ask.ts';
 import type { BrokerConnection } from './connection.ts';
 import { deadLetterHeaders, knownSubjects } from './dead-letter.ts';
 import type { Delivery } from './delivery.ts';
+import { keptMessages } from './kept-messages.ts';
 import { type Action, headerNames, subjectOf } from './messages.ts';
 import { type Headers, originOf } from './origin.ts';
 import { deadLetterPrefix, deadLetterStreamName, deadLetterSubject } from './streams.ts';
@@ -77,18 +78,10 @@ export function createDeadLetters({ broker }: { broker: BrokerConnection }): Dea
     find: (query) => askLetters((manager) => find(manager, query)),
     get: (sequence) =>
       askLetters(async (manager) => {
-        const found = await orNothing(manager.streams.getMessage(stream, { seq: sequence }));
+        const found = await keptMessages(manager, stream).get(sequence);
         return found && toDeadLetter(found);
       }),
-    remove: (sequence) =>
-      askLetters(async (manager) => {
-        try {
-          await manager.streams.deleteMessage(stream, sequence);
-        } catch (error) {
-          if ((await orNothing(manager.streams.getMessage(stream, { seq: sequence }))) !== undefined)
-            throw error;
-        }
-      }),
+    remove: (sequence) => askLetters((manager) => keptMessages(manager, stream).remove(sequence)),
   };
 }
 
@@ -97,13 +90,11 @@ async function find(
   { filter, after, limit, lookAtMax }: DeadLetterQuery,
 ): Promise<DeadLetterPage> {
   const subject = filter.action === undefined ? `${deadLetterPrefix}>` : subjectOfDeadLetters(filter.action);
-  // The client passes `next_by_subj` on and does not know it.
-  const nextFrom = (seq: number) =>
-    orNothing(manager.streams.getMessage(stream, { seq, ...{ next_by_subj: subject } }));
+  const messages = keptMessages(manager, stream, subject);
   const letters: DeadLetter[] = [];
-  let last = await sequenceBefore(filter.from, after, { manager, nextFrom });
+  let last = await messages.sequenceBefore(filter.from, after);
   for (let looked = 0; looked < lookAtMax && letters.length < limit; looked += 1) {
-    const found = await nextFrom(last + 1);
+    const found = await messages.from(last + 1);
     // They stand in the order of their times.
     if (found === undefined || (filter.to !== undefined && found.time >= filter.to))
       return { letters, next: undefined };
@@ -112,29 +103,6 @@ async function find(
     if (filter.reason === undefined || letter.reason === filter.reason) letters.push(letter);
   }
   return { letters, next: last };
-}
-
-interface Looking {
-  manager: JetStreamManager;
-  nextFrom: (seq: number) => Promise<StoredMsg | undefined>;
-}
-
-/** The sequence behind which all are of this time or later, by halving: the stream may hold millions. */
-async function sequenceBefore(
-  from: Date | undefined,
-  after: number,
-  { manager, nextFrom }: Looking,
-): Promise<number> {
-  if (from === undefined) return after;
-  let low = after;
-  let high = (await manager.streams.info(stream)).state.last_seq;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const found = await nextFrom(middle + 1);
-    if (found === undefined || found.time >= from) high = middle;
-    else low = found.seq;
-  }
-  return low;
 }
 
 const subjectOfDeadLetters = (action: Action | 'UNKNOWN') =>

@@ -91,7 +91,7 @@ describe('npm run provision', () => {
       const second = await runProvision([], { NATS_URI: broker.uri, DUPLICATE_WINDOW: '20m' });
 
       expect(first).toMatchObject({ code: 0, err: '' });
-      expect(first.out.match(/created/g)).toHaveLength(5);
+      expect(first.out.match(/created/g)).toHaveLength(6);
       expect(second).toMatchObject({ code: 0, err: '' });
       expect(second.out).toMatch(/^warning: stream payment: duplicate-window is 600 s, should be 1200 s/);
     } finally {

@@ -1,6 +1,8 @@
 import { describeError } from '@paystream/runtime';
-import { type JetStreamManager, NatsError, type StoredMsg } from 'nats';
+import type { JetStreamManager, StoredMsg } from 'nats';
+import { ask } from './ask.ts';
 import { type BrokerConnection, untilDown } from './connection.ts';
+import { keptMessages } from './kept-messages.ts';
 import {
   decodeRefused,
   encodeRefused,
@@ -56,45 +58,32 @@ export interface RefusedWebhooks {
   remove(sequence: number): Promise<void>;
 }
 
-const answerWithinMs = 2_000;
+// The sender has its answer, and nobody waits for this one.
+const keepWithinMs = 2_000;
 const stream = refusedStreamName;
 
 export function createRefusedWebhooks({ broker }: { broker: BrokerConnection }): RefusedWebhooks {
-  const connected = () => {
-    const connection = broker.current();
-    if (connection === undefined) throw new Error(broker.state().detail);
-    return connection;
-  };
-  const ask = <T>(question: (manager: JetStreamManager) => Promise<T>): Promise<T> =>
-    orUnavailable(async () => {
-      const manager = await connected().jetstreamManager({ checkAPI: false, timeout: answerWithinMs });
-      return untilDown(broker, question(manager));
-    });
+  const askRefused = <T>(question: (manager: JetStreamManager) => Promise<T>) =>
+    orUnavailable(() => ask(broker, question));
 
   return {
     // A publish of its own: no payment shares a batch, a queue or an acknowledgement with it.
     keep: (webhook) =>
       orUnavailable(async () => {
-        const js = connected().jetstream({ timeout: answerWithinMs });
+        const connection = broker.current();
+        if (connection === undefined) throw new Error(broker.state().detail);
+        const js = connection.jetstream({ timeout: keepWithinMs });
         const subject = refusedSubject(webhook.source, webhook.reason);
-        const options = { expect: { streamName: stream }, timeout: answerWithinMs };
+        const options = { expect: { streamName: stream }, timeout: keepWithinMs };
         await untilDown(broker, js.publish(subject, encodeRefused(webhook), options));
       }),
-    find: (query) => ask((manager) => find(manager, query)),
+    find: (query) => askRefused((manager) => find(manager, query)),
     get: (sequence) =>
-      ask(async (manager) => {
-        const found = await orNothing(manager.streams.getMessage(stream, { seq: sequence }));
+      askRefused(async (manager) => {
+        const found = await keptMessages(manager, stream).get(sequence);
         return found && toKept(found);
       }),
-    remove: (sequence) =>
-      ask(async (manager) => {
-        try {
-          await manager.streams.deleteMessage(stream, sequence);
-        } catch (error) {
-          if ((await orNothing(manager.streams.getMessage(stream, { seq: sequence }))) !== undefined)
-            throw error;
-        }
-      }),
+    remove: (sequence) => askRefused((manager) => keptMessages(manager, stream).remove(sequence)),
   };
 }
 
@@ -107,16 +96,12 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
 }
 
 async function find(manager: JetStreamManager, { filter, after, limit }: RefusedQuery): Promise<RefusedPage> {
-  const subject = refusedSubjects(filter);
-  // The client passes `next_by_subj` on and does not know it.
-  const nextFrom = (seq: number) =>
-    orNothing(manager.streams.getMessage(stream, { seq, ...{ next_by_subj: subject } }));
+  const messages = keptMessages(manager, stream, refusedSubjects(filter));
   const webhooks: KeptRefused[] = [];
-  let last =
-    filter.from === undefined ? after : await sequenceBefore(filter.from, after, { manager, nextFrom });
+  let last = await messages.sequenceBefore(filter.from, after);
   // What somebody else has put there is passed over, and counts: a page may be short.
   for (let looked = 0; looked < limit; looked += 1) {
-    const found = await nextFrom(last + 1);
+    const found = await messages.from(last + 1);
     // They stand in the order of their times.
     if (found === undefined || (filter.to !== undefined && found.time >= filter.to))
       return { webhooks, next: undefined };
@@ -127,37 +112,7 @@ async function find(manager: JetStreamManager, { filter, after, limit }: Refused
   return { webhooks, next: last };
 }
 
-interface Looking {
-  manager: JetStreamManager;
-  nextFrom: (seq: number) => Promise<StoredMsg | undefined>;
-}
-
-/** The sequence behind which all are of this time or later, by halving. */
-async function sequenceBefore(from: Date, after: number, { manager, nextFrom }: Looking): Promise<number> {
-  let low = after;
-  let high = (await manager.streams.info(stream)).state.last_seq;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const found = await nextFrom(middle + 1);
-    if (found === undefined || found.time >= from) high = middle;
-    else low = found.seq;
-  }
-  return low;
-}
-
 function toKept({ seq, time, data }: StoredMsg): KeptRefused | undefined {
   const webhook = decodeRefused(data);
   return webhook && { ...webhook, sequence: seq, keptAt: time };
-}
-
-const noMessageFound = 10037;
-
-/** Nothing only where the message is not there: a stream that is missing is another matter. */
-async function orNothing<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof NatsError && error.api_error?.err_code === noMessageFound) return undefined;
-    throw error;
-  }
 }

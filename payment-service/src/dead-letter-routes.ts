@@ -4,7 +4,16 @@ import {
   type DeadLetters,
   DeadLettersUnavailable,
 } from '@paystream/nats';
-import { addToLine, type Door, onlyMethods, operatorOf, Problem, parseInput } from '@paystream/runtime';
+import {
+  addToLine,
+  type Door,
+  jsonBody,
+  onlyMethods,
+  operatorOf,
+  Problem,
+  parseInput,
+  sequenceSchema,
+} from '@paystream/runtime';
 import type { Express, Response } from 'express';
 import type { z } from 'zod';
 import {
@@ -12,9 +21,7 @@ import {
   redriveManySchema,
   redriveOneSchema,
   redriveQuerySchema,
-  sequenceSchema,
 } from './dead-letter-schemas.ts';
-import { jsonBody } from './json-body.ts';
 import type { Redriver } from './redrive.ts';
 import type { RedriveStore, StoredRedrive } from './redrive-store.ts';
 import { readDelivery } from './settling.ts';

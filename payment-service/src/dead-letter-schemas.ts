@@ -1,6 +1,6 @@
 import { actions } from '@paystream/nats';
+import { count, reasonSchema, sequenceSchema, time } from '@paystream/runtime';
 import { z } from 'zod';
-import { count, reasonSchema, time } from './schemas.ts';
 
 const subjectActions = [...actions, 'UNKNOWN'] as const;
 
@@ -32,11 +32,6 @@ export const deadLetterQuerySchema = z.strictObject({
   limit: count({ description: 'Dead letters on a page.', min: 1, max: 100, fallback: 20, example: 20 }),
   cursor,
 });
-
-export const sequenceSchema = z
-  .string()
-  .regex(/^[1-9]\d{0,14}$/, 'must be a whole number from 1')
-  .transform(Number);
 
 /** What `GET /redrives` takes. */
 export const redriveQuerySchema = z.strictObject({

@@ -1,6 +1,7 @@
 import {
   addToLine,
   type Door,
+  jsonBody,
   onlyMethods,
   operatorOf,
   Problem,
@@ -9,7 +10,6 @@ import {
 } from '@paystream/runtime';
 import type { Express } from 'express';
 import type { z } from 'zod';
-import { jsonBody } from './json-body.ts';
 import { replayChangeSchema, type replaySchema } from './replay-schemas.ts';
 import type { ReplaySetting } from './replay-store.ts';
 import { lagMs, type Replay, type ReplayState } from './replay-types.ts';

@@ -1,8 +1,7 @@
 import { outageBudgetMs } from '@paystream/nats';
-import { durationMs } from '@paystream/runtime';
+import { durationMs, reasonSchema } from '@paystream/runtime';
 import { z } from 'zod';
 import { pausables, replayModes } from './replay-store.ts';
-import { reasonSchema } from './schemas.ts';
 
 /** The ends of what is sensible: a tenth of the pace, and a thousand times. */
 export const speedSchema = z

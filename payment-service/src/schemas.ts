@@ -1,6 +1,6 @@
 import { actions } from '@paystream/nats';
+import { count, time } from '@paystream/runtime';
 import { z } from 'zod';
-import type { ZodOpenApiOverrideMetaContext } from 'zod-openapi';
 import type { AnomalyCode, Status } from './domain/transaction.ts';
 
 /** The words that a transaction can be in, best known first (ARCHITECTURE.md, A transaction). */
@@ -27,46 +27,12 @@ const anomalyCodes = [
   'amount-overflow',
 ] as const satisfies readonly AnomalyCode[];
 
-interface Count {
-  description: string;
-  min: number;
-  max: number;
-  fallback: number;
-  example: number;
-}
-
-/** A whole number in a query: text on its way, an integer to whoever reads the document. */
-export const count = ({ description, min, max, fallback, example }: Count) =>
-  z
-    .string()
-    .regex(/^\d{1,3}$/, `must be a whole number from ${min} to ${max}`)
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`)
-    .default(fallback)
-    .meta({
-      description,
-      example,
-      override: ({ jsonSchema }: ZodOpenApiOverrideMetaContext) => {
-        delete jsonSchema.pattern;
-        Object.assign(jsonSchema, { type: 'integer', minimum: min, maximum: max, default: fallback });
-      },
-    });
-
 export const transactionQuerySchema = z.strictObject({
   wait: count({
     description: 'Seconds to wait for the transaction to exist or to change from If-None-Match.',
     ...{ min: 0, max: 30, fallback: 0, example: 1 },
   }),
 });
-
-/** Why an operator does something. */
-export const reasonSchema = z
-  .string({ error: ({ input }) => (input === undefined ? 'is needed' : 'must be a string') })
-  .trim()
-  .min(1, 'must not be empty')
-  .max(500, 'must have at most 500 characters');
-
-export const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-01-31T12:00:00Z' });
 
 export const listQuerySchema = z.strictObject({
   status: z

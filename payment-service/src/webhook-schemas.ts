@@ -1,5 +1,5 @@
+import { reasonSchema } from '@paystream/runtime';
 import { z } from 'zod';
-import { reasonSchema } from './schemas.ts';
 
 export const webhookIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 hex characters');
 

@@ -6,6 +6,7 @@ export * from './input.ts';
 export * from './lifecycle.ts';
 export * from './log.ts';
 export * from './openapi.ts';
+export * from './operator-input.ts';
 export * from './operators.ts';
 export * from './pause.ts';
 export * from './problems.ts';

@@ -16,6 +16,7 @@ export const problems = {
   'unknown-source': { status: 404, title: 'No such source is configured' },
   'unknown-transaction': { status: 404, title: 'No such transaction' },
   'unknown-dead-letter': { status: 404, title: 'No such dead letter' },
+  'unknown-refused-webhook': { status: 404, title: 'No such refused webhook is kept' },
   'unknown-webhook': { status: 404, title: 'No such webhook is kept' },
   'method-not-allowed': { status: 405, title: 'This address does not take that method' },
   'translation-failed': { status: 409, title: 'The webhook cannot be translated' },
@@ -26,6 +27,7 @@ export const problems = {
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   'internal-error': { status: 500, title: 'Something went wrong here' },
   'broker-unavailable': { status: 503, title: 'The event cannot be stored now' },
+  'refused-unavailable': { status: 503, title: 'The refused webhooks cannot be asked for now' },
   'dead-letters-unavailable': { status: 503, title: 'The dead letters cannot be asked for now' },
   'database-unavailable': { status: 503, title: 'The database cannot be asked now' },
 } as const;

@@ -2,8 +2,9 @@ import type { RequestListener } from 'node:http';
 import { createApp, createDirect, type Log, onlyMethods, type Readiness } from '@paystream/runtime';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { openapi } from './openapi.ts';
+import { mountRefused, type RefusedRoutesOptions } from './refused-routes.ts';
 
-export interface GatewayOptions extends IntakeOptions {
+export interface GatewayOptions extends IntakeOptions, RefusedRoutesOptions {
   log: Log;
   readiness: () => Readiness;
   /** Whether a plain webhook is taken without Express. The answers are the same to the byte. */
@@ -28,6 +29,7 @@ export function createGateway({
     routes: (routes) => {
       routes.post('/webhooks/:source', (req, res) => intake(req, res, String(req.params.source)));
       routes.all('/webhooks/:source', onlyMethods('POST'));
+      mountRefused(routes, options);
     },
   });
   if (!direct) return app;

@@ -25,6 +25,11 @@ export type BodySignature = z.infer<typeof bodySignatureSchema> & {
   idHeader?: string;
 };
 
+/** The headers that it stands in, and those that it covers. */
+export function bodySignatureHeaders({ header, timestampHeader, idHeader }: BodySignature): string[] {
+  return [header, timestampHeader, idHeader].filter((name) => name !== undefined);
+}
+
 /** Says whether one of the keys signed these bytes, and not too long ago where the sender tells its time. */
 export function verifyBodySignature(
   { headers, body, receivedAt }: Webhook,

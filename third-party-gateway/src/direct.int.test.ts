@@ -6,7 +6,7 @@ import { openRaw } from '../../runtime/src/testing/raw-http.ts';
 import { eventually } from '../../test/harness.ts';
 import { createGateway } from './app.ts';
 import type { Source } from './source.ts';
-import { openXPayment } from './testing/start-gateway.ts';
+import { keepsNothing, openXPayment } from './testing/start-gateway.ts';
 
 // The broker's word by the note of the event, so that each of its answers can be asked for.
 const publisher: Publisher = {
@@ -63,6 +63,7 @@ async function startWay(direct: boolean): Promise<Way> {
     sources: () => sources,
     publisher,
     closedBecause: () => undefined,
+    ...keepsNothing,
     direct,
   });
   const timeouts = { headersTimeoutMs: 400, requestTimeoutMs: 800 };

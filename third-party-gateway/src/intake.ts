@@ -12,12 +12,15 @@ import {
 } from '@paystream/runtime';
 import getRawBody from 'raw-body';
 import { type Published, publishAll } from './publish-all.ts';
-import type { Accepted, Decision, Source } from './source.ts';
+import type { KeepRefused } from './refused-keeper.ts';
+import { type Accepted, type Decision, inOneLine, type Source } from './source.ts';
 
 export interface IntakeOptions {
   /** The sources as they are configured now, by name. */
   sources: () => ReadonlyMap<string, Source>;
   publisher: Publisher;
+  /** Told of every decision; what it does with a refused webhook it does after the answer. */
+  keepRefused: KeepRefused;
   /** Why nothing can be taken now, or undefined. */
   closedBecause: () => string | undefined;
 }
@@ -26,7 +29,7 @@ export interface IntakeOptions {
  * Takes one webhook: answers 200 only when the stream holds all that came of it. Whatever goes wrong is thrown as a
  * Problem, and then the sender has to send again or to mend what it sends.
  */
-export function createIntake({ sources, publisher, closedBecause }: IntakeOptions) {
+export function createIntake({ sources, publisher, keepRefused, closedBecause }: IntakeOptions) {
   return async (req: IncomingMessage, res: Answer, name: string): Promise<void> => {
     const receivedAt = new Date();
     const source = sources().get(name);
@@ -35,7 +38,10 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
     checkJsonType(req);
 
     const body = await readBody(req);
-    const accepted = acceptedOf(source.decide({ headers: req.headers, body, receivedAt }));
+    const webhook = { headers: req.headers, body, receivedAt };
+    const decision = source.decide(webhook);
+    keepRefused({ source, webhook, decision });
+    const accepted = acceptedOf(decision);
     addToLine(res, inLine(accepted));
     // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
     const waitS = await source.admit?.();
@@ -110,10 +116,8 @@ function acceptedOf(decision: Decision): Accepted {
       });
     case 'malformed':
       throw new Problem('malformed-request', decision.detail);
-    case 'invalid': {
-      const detail = decision.errors.map(({ field, message }) => `${field} ${message}`).join('; ');
-      throw new Problem('invalid-event', detail, { errors: decision.errors });
-    }
+    case 'invalid':
+      throw new Problem('invalid-event', inOneLine(decision.errors), { errors: decision.errors });
     default:
       return decision satisfies never;
   }

@@ -1,6 +1,7 @@
 import {
   connectBroker,
   createPublisher,
+  createRefusedWebhooks,
   durabilityOf,
   serveTranslations,
   streamOptionsOf,
@@ -9,6 +10,7 @@ import {
 import {
   configOrExit,
   createCrashPoint,
+  createDoor,
   createLog,
   listen,
   type PartState,
@@ -18,6 +20,8 @@ import {
 import { createGateway } from './app.ts';
 import { readConfig, readSources } from './config.ts';
 import { createLiveSources } from './live-sources.ts';
+import { createRefusedKeeper } from './refused-keeper.ts';
+import { createRetryRefused } from './retry-refused.ts';
 import { createTranslateAgain } from './translate-again.ts';
 
 const name = 'third-party-gateway';
@@ -67,11 +71,19 @@ const pass = createCrashPoint({ at: config.CRASH_AT, log });
 const publisher = createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass });
 const translate = createTranslateAgain({ sources: sources.current, publisher });
 serveTranslations({ broker, translate, log });
+const refused = createRefusedWebhooks({ broker });
+const keeper = createRefusedKeeper({ refused, log });
 const app = createGateway({
   log,
   readiness,
   sources: sources.current,
   publisher,
+  keepRefused: keeper.keep,
+  counts: keeper.counts,
+  refused,
+  retry: createRetryRefused({ sources: sources.current, refused, publisher }),
+  // Third parties reach this service, through a proxy on this machine too: nobody looks without a token.
+  door: createDoor({ tokens: config.OPERATOR_TOKENS, open: false }),
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
     broker.state().up && check.state().report === undefined

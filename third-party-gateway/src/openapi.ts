@@ -2,6 +2,7 @@ import { healthPaths, problemResponses } from '@paystream/runtime';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import { webhookIdHeader, xPaymentBodySchema } from './adapters/x-payment.ts';
+import { refusedPaths } from './refused-openapi.ts';
 
 const acceptedSchema = z
   .strictObject({
@@ -43,6 +44,11 @@ export const openapi: object = createDocument({
     title: 'Paystream third-party-gateway',
     version: '1.0.0',
     description: 'Takes webhooks of third parties. A webhook answered 200 is on disk.',
+  },
+  components: {
+    securitySchemes: {
+      operatorToken: { type: 'http', scheme: 'bearer', description: 'A token of OPERATOR_TOKENS.' },
+    },
   },
   paths: {
     '/webhooks/x-payment': {
@@ -107,6 +113,7 @@ export const openapi: object = createDocument({
         },
       },
     },
+    ...refusedPaths,
     ...healthPaths,
   },
 });

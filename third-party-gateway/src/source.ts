@@ -13,6 +13,10 @@ export type Decision =
   | { kind: 'invalid'; errors: FieldError[] }
   | (Accepted & { kind: 'accepted' });
 
+/** Every wrong field, for a person. */
+export const inOneLine = (errors: readonly FieldError[]) =>
+  errors.map(({ field, message }) => `${field} ${message}`).join('; ');
+
 export interface Accepted {
   /** Which secret the sender used; `none` where nothing is verified. */
   keyId: string;
@@ -44,6 +48,8 @@ export interface Source {
   answer: 'json' | 'accepted';
   /** Counts a verified webhook against the source's limit: how many seconds to wait, or undefined. Undefined: no limit. */
   admit: (() => Promise<number | undefined>) | undefined;
+  /** The headers that a webhook is verified by, in lower case. */
+  signatureHeaders: readonly string[];
   /** Bytes and headers in, decision out. Never throws for what a sender can send. */
   decide(webhook: Webhook): Decision;
   /** The same for one that was verified when it came. */
@@ -120,7 +126,8 @@ export function createSource(options: SourceOptions): Source {
     return translate({ keyId: verdict.keyId, body, deliveryId, receivedAt });
   };
 
-  return { name, adapter: adapter.name, verifies, answer, admit, decide, translate };
+  const signatureHeaders = adapter.signatureHeaders(settings);
+  return { name, adapter: adapter.name, verifies, answer, admit, signatureHeaders, decide, translate };
 }
 
 function receivedOf(source: string, { body, deliveryId, receivedAt }: Verified): ReceivedWebhook {

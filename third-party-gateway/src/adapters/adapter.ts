@@ -84,6 +84,8 @@ export interface Adapter<Shape extends z.ZodRawShape = z.ZodRawShape> {
   secretRule: string;
   /** The key, or undefined when the text is no secret of this kind. */
   readSecret(text: string): KeyObject | undefined;
+  /** What `verify` reads besides the body. Of a webhook that is refused these are kept, and no others. */
+  signatureHeaders(settings: z.infer<z.ZodObject<Shape>>): readonly string[];
   /** Judges the bytes before anything of them is parsed, in a time that tells nothing about a key. */
   verify(webhook: Webhook, keys: readonly Key[], settings: z.infer<z.ZodObject<Shape>>): Verdict;
   /** `body`: the verified JSON. Fractions and exponents in it read as NaN (json-body.ts). */

@@ -24,6 +24,8 @@ export const adyen: Adapter<typeof settings> = {
   readSecret: (text) =>
     /^[0-9A-Fa-f]{64}$/.test(text) ? createSecretKey(Buffer.from(text, 'hex')) : undefined,
 
+  signatureHeaders: () => [],
+
   // The signatures stand among what they sign, so it is parsed before. Of the parts, only what is signed moves money.
   verify: ({ body }, keys) => {
     const json = readJsonBody(body);

@@ -79,6 +79,14 @@ describe.each(cases.map((one) => [one.adapter.name, one] as const))('the adapter
     }
   });
 
+  test('names every header that it verifies by, so that a refused webhook can be verified again', () => {
+    const isNamed = ([header]: [string, string]) => source.signatureHeaders.includes(header);
+    const kept = Object.fromEntries(Object.entries(signed.headers).filter(isNamed));
+
+    expect(source.decide(toWebhook({ ...signed, headers: kept }))).toEqual(source.decide(toWebhook(signed)));
+    expect(source.signatureHeaders).toEqual(expect.arrayContaining(headers));
+  });
+
   if (headers.length > 0) {
     test.each(headers)('refuses a webhook without the header %s', (header) => {
       expect(source.decide(toWebhook(withoutHeader(header)))).toEqual(refused('signature-missing'));

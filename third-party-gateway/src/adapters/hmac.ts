@@ -1,6 +1,11 @@
 import { actions } from '@paystream/nats';
 import { z } from 'zod';
-import { bodySignatureSchema, signBody, verifyBodySignature } from '../body-signature.ts';
+import {
+  bodySignatureHeaders,
+  bodySignatureSchema,
+  signBody,
+  verifyBodySignature,
+} from '../body-signature.ts';
 import { followJsonPath, parseJsonPath } from '../json-path.ts';
 import { readTextSecret, textSecretRule } from '../signatures.ts';
 import type { Adapter } from './adapter.ts';
@@ -41,6 +46,7 @@ export const hmac: Adapter<typeof settings> = {
   keepsBody: true,
   secretRule: textSecretRule,
   readSecret: readTextSecret,
+  signatureHeaders: ({ signature }) => bodySignatureHeaders(signature),
   verify: (webhook, keys, { signature }) => verifyBodySignature(webhook, keys, signature),
   translate: (body, { source, settings: { mapping } }) => {
     const at = (steps: readonly (string | number)[] | undefined) =>

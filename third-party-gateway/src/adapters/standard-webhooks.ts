@@ -30,6 +30,8 @@ export const standardWebhooks: Adapter<Record<never, never>> = {
     return fits ? createSecretKey(bytes) : undefined;
   },
 
+  signatureHeaders: () => headerNames,
+
   verify: ({ headers, body, receivedAt }, keys) => {
     const [id, time, given] = headerNames.map((name) => headers[name]);
     if (id === undefined || time === undefined || given === undefined) return refused('signature-missing');

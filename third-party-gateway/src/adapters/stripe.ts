@@ -28,6 +28,8 @@ export const stripe: Adapter<typeof settings> = {
   // Stripe uses the text as it is, prefix included.
   readSecret: (text) => (secretPattern.test(text) ? createSecretKey(Buffer.from(text)) : undefined),
 
+  signatureHeaders: () => [signatureHeader],
+
   verify: ({ headers, body, receivedAt }, keys) => {
     const given = headers[signatureHeader];
     if (given === undefined) return refused('signature-missing');

@@ -1,7 +1,12 @@
 import { amountFrom, eventIdSchema, noteSchema, uuidSchema } from '@paystream/nats';
 import type { FieldError } from '@paystream/runtime';
 import { z } from 'zod';
-import { bodySignatureSchema, signBody, verifyBodySignature } from '../body-signature.ts';
+import {
+  bodySignatureHeaders,
+  bodySignatureSchema,
+  signBody,
+  verifyBodySignature,
+} from '../body-signature.ts';
 import { readTextSecret, textSecretRule } from '../signatures.ts';
 import type { Adapter } from './adapter.ts';
 
@@ -41,6 +46,7 @@ export const xPayment: Adapter<typeof settings> = {
   keepsBody: false,
   secretRule: textSecretRule,
   readSecret: readTextSecret,
+  signatureHeaders: ({ signature }) => bodySignatureHeaders({ ...signature, idHeader: webhookIdHeader }),
   verify: (webhook, keys, { signature }) =>
     verifyBodySignature(webhook, keys, { ...signature, idHeader: webhookIdHeader }),
   translate: (body, { deliveryId }) => {

@@ -3,14 +3,25 @@ import {
   type BrokerConnection,
   connectBroker,
   createPublisher,
+  createRefusedWebhooks,
   type Publisher,
   provision,
+  type RefusedWebhooks,
   subjectOf,
 } from '@paystream/nats';
-import { type HttpServer, type ListenOptions, listen } from '@paystream/runtime';
+import {
+  createDoor,
+  type HttpServer,
+  type ListenOptions,
+  listen,
+  operatorEntry,
+  operatorTokensSetting,
+} from '@paystream/runtime';
 import { pino } from 'pino';
 import { eventually, throwAwayFolder } from '../../../test/harness.ts';
 import { createGateway } from '../app.ts';
+import { createRefusedKeeper } from '../refused-keeper.ts';
+import { createRetryRefused } from '../retry-refused.ts';
 import type { Source } from '../source.ts';
 import { adapterCases } from './fixtures.ts';
 
@@ -31,6 +42,8 @@ export interface TestGateway {
   /** Starts it again after a stop, with its data and its port. */
   startBroker(): Promise<void>;
   connection: BrokerConnection;
+  /** What the gateway refused, read past it. */
+  refused: RefusedWebhooks;
   /** The lines that the gateway has logged for a request, parsed; waits for the first. */
   linesOf(requestId: string): Promise<Record<string, unknown>[]>;
   /** How many messages the stream holds. */
@@ -49,6 +62,21 @@ export interface TestGatewayOptions {
   timeouts?: Pick<ListenOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
 }
 
+/** Tokens of one person for each role: `Bearer <role>-token`. */
+const tokens = (['viewer', 'operator'] as const).flatMap((role) =>
+  operatorTokensSetting.parse(operatorEntry({ name: `the-${role}`, role, token: `${role}-token` })),
+);
+export const bearer = (role: string) => ({ authorization: `Bearer ${role}-token` });
+
+/** What a gateway that keeps nothing of what it refuses is made with. */
+export const keepsNothing = {
+  keepRefused: () => undefined,
+  counts: () => ({ kept: 0, notKept: 0 }),
+  refused: { find: async () => ({ webhooks: [], next: undefined }), get: async () => undefined },
+  retry: async () => ({ kind: 'unknown' as const }),
+  door: createDoor({ tokens, open: false }),
+};
+
 /** The gateway in this process, on a broker of its own that holds the streams. */
 export async function startTestGateway({
   publisher,
@@ -65,14 +93,23 @@ export async function startTestGateway({
   await provision(await connection.whenUp(AbortSignal.timeout(10_000)), { mode: 'create' });
 
   const real = createPublisher({ broker: connection });
+  const publishing = publisher === undefined ? real : publisher(real);
+  const current = () => new Map(sources().map((source) => [source.name, source]));
+  const refused = createRefusedWebhooks({ broker: connection });
+  const keeper = createRefusedKeeper({ refused, log });
   const app = createGateway({
     log,
     readiness: () => ({
       ready: connection.state().up,
       parts: { broker: { ok: connection.state().up, detail: '' } },
     }),
-    sources: () => new Map(sources().map((source) => [source.name, source])),
-    publisher: publisher === undefined ? real : publisher(real),
+    sources: current,
+    publisher: publishing,
+    keepRefused: keeper.keep,
+    counts: keeper.counts,
+    refused,
+    retry: createRetryRefused({ sources: current, refused, publisher: publishing }),
+    door: createDoor({ tokens, open: false }),
     closedBecause,
   });
   const server: HttpServer = await listen(app, { port: 0, host: '127.0.0.1', ...timeouts });
@@ -85,6 +122,7 @@ export async function startTestGateway({
       broker = await startNatsServer({ binary, storeDir: folder.path, port: broker.port });
     },
     connection,
+    refused,
     linesOf: (requestId) =>
       eventually(() => lines.filter((line) => line.requestId === requestId), {
         until: (seen) => seen.length > 0,
