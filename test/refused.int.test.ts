@@ -62,6 +62,8 @@ test('webhooks refused for a wrong secret become their transaction, once, when t
   // Stripe tries twice, with two signatures of the same event.
   const refused = await twice(() => sendFromStripe(gateway));
   expect(refused.map(({ status }) => status)).toEqual([401, 401]);
+  // It listens on the loopback address, as behind a proxy that lets third parties in.
+  expect((await get(gateway, '/refused')).status).toBe(401);
   const kept = await eventually(list, { until: (items) => items.length === 2 });
   expect((await retry(1)).body).toMatchObject({ outcome: 'refused', code: 'signature-wrong' });
 

@@ -19,7 +19,7 @@ export const configSchema = z
     /** Given: that server is used and none is started. */
     NATS_URI: z.string().optional(),
     MONGO_URI: z.string().optional(),
-    /** Either given: the payment-service takes it, and no token is made. */
+    /** Either given: both services take it, and no token is made. */
     OPERATOR_TOKENS: z.string().optional(),
     OPERATOR_TOKENS_FILE: z.string().optional(),
     /** Given: the gateway takes webhooks of these, and none are made. */

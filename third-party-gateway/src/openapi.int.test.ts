@@ -37,6 +37,9 @@ async function send(path: string, init: RequestInit = {}) {
   return { status: answer.status, headers: answer.headers, text: await answer.text() };
 }
 
+// What an operator asks is held against the document beside its own test.
+const isOfThis = ({ template }: { template: string }) => !template.startsWith('/refused');
+
 const json = { 'content-type': 'application/json' };
 const sendWebhook = (body: unknown) =>
   send('/webhooks/x-payment', { method: 'POST', headers: json, body: JSON.stringify(body) });
@@ -51,10 +54,10 @@ describe('the OpenAPI document', () => {
   });
 
   test('gives examples that are answered 200 with what it promises, each of them twice', async () => {
-    const examples = check.examples();
+    const examples = check.examples().filter(isOfThis);
 
     expect(new Set(examples.map((example) => example.template))).toEqual(
-      new Set(Object.keys(pathsOf(openapi))),
+      new Set(Object.keys(pathsOf(openapi)).filter((template) => isOfThis({ template }))),
     );
     for (const { method, template, path, headers, body } of [...examples, ...examples]) {
       const answer = await send(path, { method, headers, ...(body === undefined ? {} : { body }) });
@@ -75,7 +78,8 @@ describe('the OpenAPI document', () => {
       happened.push(promise);
     }
 
-    expect(happened.toSorted()).toEqual(check.promised().toSorted());
+    const promised = check.promised().filter((one) => isOfThis({ template: one.split(' ')[1] ?? '' }));
+    expect(happened.toSorted()).toEqual(promised.toSorted());
   });
 
   test('takes the bodies that the service takes, by its schema', () => {

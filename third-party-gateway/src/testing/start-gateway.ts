@@ -14,6 +14,7 @@ import {
   type HttpServer,
   type ListenOptions,
   listen,
+  type OperatorToken,
   operatorEntry,
   operatorTokensSetting,
 } from '@paystream/runtime';
@@ -58,12 +59,14 @@ export interface TestGatewayOptions {
   closedBecause?: () => string | undefined;
   /** In the place of x-payment without verification. */
   sources?: () => readonly Source[];
+  /** Who may look and who may change; in the place of one viewer and one operator. */
+  tokens?: OperatorToken[];
   /** In the place of the promised times, so that a test need not wait for them. */
   timeouts?: Pick<ListenOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
 }
 
 /** Tokens of one person for each role: `Bearer <role>-token`. */
-const tokens = (['viewer', 'operator'] as const).flatMap((role) =>
+const oneOfEach: OperatorToken[] = (['viewer', 'operator'] as const).flatMap((role) =>
   operatorTokensSetting.parse(operatorEntry({ name: `the-${role}`, role, token: `${role}-token` })),
 );
 export const bearer = (role: string) => ({ authorization: `Bearer ${role}-token` });
@@ -74,7 +77,7 @@ export const keepsNothing = {
   counts: () => ({ kept: 0, notKept: 0 }),
   refused: { find: async () => ({ webhooks: [], next: undefined }), get: async () => undefined },
   retry: async () => ({ kind: 'unknown' as const }),
-  door: createDoor({ tokens, open: false }),
+  door: createDoor({ tokens: oneOfEach, open: false }),
 };
 
 /** The gateway in this process, on a broker of its own that holds the streams. */
@@ -82,6 +85,7 @@ export async function startTestGateway({
   publisher,
   closedBecause = () => undefined,
   sources = openXPayment,
+  tokens = oneOfEach,
   timeouts,
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const folder = throwAwayFolder('gateway');
