@@ -9,6 +9,7 @@ import { connect, type NatsConnection } from 'nats';
 import { type BrokerConnection, connectBroker } from './connection.ts';
 import { createDeadLetters } from './dead-letters.ts';
 import { readBacklog, readPaymentPosition } from './positions.ts';
+import { findingLine } from './preflight.ts';
 import { isSafe, provision } from './provision.ts';
 import { createPublisher } from './publisher.ts';
 import { createRefusedWebhooks } from './refused-webhooks.ts';
@@ -32,9 +33,14 @@ let server: ChildProcess;
 let uri: string;
 
 /** The shipped file, word for word but for the folder, which no test may write to. */
-function startShipped(env: Record<string, string>, ports: { client: number; monitor: number }) {
-  const file = join(folder, 'nats-server.conf');
-  writeFileSync(file, readFileSync(shipped, 'utf8').replace('"/data"', JSON.stringify(join(folder, 'data'))));
+function startShipped(
+  env: Record<string, string>,
+  ports: { client: number; monitor: number },
+  { name = 'nats-server', edit = (text: string) => text } = {},
+) {
+  const file = join(folder, `${name}.conf`);
+  const data = JSON.stringify(join(folder, `${name}-data`));
+  writeFileSync(file, edit(readFileSync(shipped, 'utf8')).replace('"/data"', data));
   const addresses = ['-a', '127.0.0.1', '-p', String(ports.client), '-m', String(ports.monitor)];
   return spawn(resolveServer('nats-server'), ['-c', file, ...addresses], { env, stdio: 'pipe' });
 }
@@ -59,9 +65,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function as(user: string, name: string): BrokerConnection {
+function as(user: string, name: string, at = uri): BrokerConnection {
   const password = passwords[`NATS_${user.toUpperCase()}_PASSWORD` as keyof typeof passwords];
-  const connection = connectBroker({ uri, name, user, password, log });
+  const connection = connectBroker({ uri: at, name, user, password, log });
   joined.push(connection);
   return connection;
 }
@@ -359,6 +365,32 @@ test('the user operator looks at the streams, publishes by hand and removes what
 
   expect(letter.header.get('Paystream-Reason')).toBe('not-json');
   expect(await stateOf('payment-dead-letters')).toBe(0);
+});
+
+test('a configuration from before refused webhooks were kept keeps nobody from starting', async () => {
+  const ports = { client: await freePort(), monitor: await freePort() };
+  const withoutRefused = (text: string) =>
+    text
+      .split('\n')
+      .filter((line) => !/refused/i.test(line) || line.includes('subscribe'))
+      .join('\n');
+  const child = startShipped(passwords, ports, { name: 'older', edit: withoutRefused });
+  const joinedAs = (user: string, name: string) => up(as(user, name, `nats://127.0.0.1:${ports.client}`));
+
+  const made = await provision(await joinedAs('provision', 'provision'), { mode: 'create' });
+  const checked = await provision(await joinedAs('gateway', 'third-party-gateway'), { mode: 'check' });
+
+  expect(made.done).toHaveLength(5);
+  for (const report of [made, checked]) {
+    expect(isSafe(report)).toBe(true);
+    expect(report.findings.map(findingLine)).toEqual([
+      'warning: stream refused-webhooks: permission to look at it is missing, so refused webhooks are not kept. ' +
+        'Mend it: replace the configuration of the broker by nats/nats-server.conf, then: npm run provision',
+    ]);
+  }
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  child.kill();
+  await exited;
 });
 
 // Longer than what the stream has, so that there is something to change.

@@ -1,4 +1,11 @@
-import { type JetStreamManager, type NatsConnection, NatsError, type StreamConfig } from 'nats';
+import { describeError } from '@paystream/runtime';
+import {
+  type JetStreamManager,
+  type NatsConnection,
+  NatsError,
+  type StreamConfig,
+  type StreamInfo,
+} from 'nats';
 import { compareConsumer, modeFor } from './consumer-findings.ts';
 import { mendedStream } from './mend.ts';
 import { applyCommand, createCommand, type Finding } from './preflight.ts';
@@ -85,7 +92,14 @@ async function provisionStream(
   const { name } = definition;
   const resource = `stream ${name}`;
   const wanted = forServer(definition, report);
-  const found = await found404(manager.streams.info(name));
+  let found: StreamInfo | undefined;
+  try {
+    found = await found404(manager.streams.info(name));
+  } catch (error) {
+    if (holdsPromises(name) || !isForbidden(error)) throw error;
+    report.findings.push(notAllowed(resource));
+    return;
+  }
   if (found === undefined) {
     if (mode === 'check') {
       report.findings.push(missingStream(name));
@@ -148,6 +162,17 @@ const missing = (resource: string, mode = ''): Finding => ({
   setting: 'existence',
   problem: 'is missing, so nothing can be stored or applied',
   mend: `${mode}${createCommand}`,
+});
+
+const isForbidden = (error: unknown) => /permissions violation/i.test(describeError(error));
+
+/** The broker's configuration is older than the stream: nothing that was promised is lost by that. */
+const notAllowed = (resource: string): Finding => ({
+  severity: 'warning',
+  resource,
+  setting: 'permission',
+  problem: 'to look at it is missing, so refused webhooks are not kept',
+  mend: `replace the configuration of the broker by nats/nats-server.conf, then: ${createCommand}`,
 });
 
 const severityOf = (stream: string): Finding['severity'] => (holdsPromises(stream) ? 'unsafe' : 'warning');
