@@ -86,7 +86,11 @@ test('webhooks refused for a wrong secret become their transaction, once, when t
   expect(body.actionHistory).toMatchObject([{ eventId: 'evt_1', receivedAt: kept[0].receivedAt }]);
   expect(await list()).toEqual([]);
   const line = gateway.lines.find((text) => text.includes('"outcome":"accepted"'));
-  expect(JSON.parse(line ?? '')).toMatchObject({ by: 'otto', reason: 'mended', refused: kept[0].sequence });
+  expect(JSON.parse(line ?? '')).toMatchObject({
+    operator: 'otto',
+    reason: 'mended',
+    refused: kept[0].sequence,
+  });
   expect(gateway.lines.join()).not.toMatch(/whsec_|the-token-of-otto|v1=/);
 });
 

@@ -4,7 +4,6 @@ import {
   type Door,
   jsonBody,
   onlyMethods,
-  operatorOf,
   Problem,
   parseInput,
   sequenceSchema,
@@ -59,7 +58,8 @@ export function mountRefused(app: Express, options: RefusedRoutesOptions): void 
   app.post('/refused/:sequence/retry', door.needs('operator'), ...jsonBody(), async (req, res) => {
     const sequence = sequenceOf(req.params.sequence, res);
     const { reason } = parseInput(retrySchema, req.body);
-    addToLine(res, { by: operatorOf(res), reason });
+    // Who it is stands in the line already: the door has put it there.
+    addToLine(res, { reason });
     const closed = closedBecause();
     if (closed !== undefined) throw unavailable(closed, 2);
     const retried = await answered(() => retry(sequence));

@@ -308,7 +308,7 @@ describe('POST /refused/:sequence/retry', () => {
 
     const [line] = await gateway.linesOf(requestId);
     expect(line).toMatchObject({
-      by: 'the-operator',
+      operator: 'the-operator',
       reason: 'the new secret is configured',
       refused: sequence,
       source: 'stripe',
