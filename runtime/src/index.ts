@@ -9,3 +9,5 @@ export * from './openapi.ts';
 export * from './operators.ts';
 export * from './pause.ts';
 export * from './problems.ts';
+export * from './traceparent.ts';
+export * from './tracing.ts';

@@ -4,6 +4,7 @@ import {
   durabilityOf,
   serveTranslations,
   streamOptionsOf,
+  tracePublisher,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -11,6 +12,7 @@ import {
   createCrashPoint,
   createLog,
   listen,
+  openTracing,
   type PartState,
   type Readiness,
   stopOnSignal,
@@ -24,6 +26,7 @@ const name = 'third-party-gateway';
 
 const config = configOrExit(name, readConfig);
 const log = createLog({ name, level: config.LOG_LEVEL });
+const tracing = await openTracing({ settings: config, service: name, log });
 const sources = configOrExit(name, () => createLiveSources({ read: () => readSources(config), log }));
 process.on('SIGHUP', sources.reload);
 const broker = connectBroker({
@@ -64,11 +67,15 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
 }
 
 const pass = createCrashPoint({ at: config.CRASH_AT, log });
-const publisher = createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass });
+const publisher = tracePublisher(
+  createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass }),
+  tracing,
+);
 const translate = createTranslateAgain({ sources: sources.current, publisher });
 serveTranslations({ broker, translate, log });
 const app = createGateway({
   log,
+  tracing,
   readiness,
   sources: sources.current,
   publisher,
@@ -89,5 +96,5 @@ async function stop(): Promise<void> {
   // Longer than the broker's word may take, and short enough for what comes after it.
   await server?.close(6_000);
   check.stop();
-  await broker.close();
+  await Promise.all([broker.close(), tracing?.close()]);
 }
