@@ -51,6 +51,8 @@ export function createTracing({
   const exporter = new OTLPTraceExporter({
     url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
     headers: settings.OTEL_EXPORTER_OTLP_HEADERS ?? {},
+    // A stop sends all that waits at once, besides the one on its way.
+    concurrencyLimit: waitingMax / togetherMax + 1,
   });
   const provider = new TracerProvider({
     resource: defaultResource().merge(
