@@ -64,6 +64,15 @@ describe('the source tree', () => {
     );
   });
 
+  test('imports OpenTelemetry in one file, which is loaded only where there is an endpoint', () => {
+    const knows = sources.filter((path) => importsOf(path).some((name) => name.startsWith('@opentelemetry')));
+    const loads = sources.filter((path) => importsOf(path).includes('./opentelemetry.ts'));
+
+    expect(knows).toEqual(['runtime/src/opentelemetry.ts']);
+    expect(loads).toEqual(['runtime/src/tracing.ts']);
+    expect(read('runtime/src/tracing.ts')).toContain("await import('./opentelemetry.ts')");
+  });
+
   test('writes names of subjects and streams only under nats/', () => {
     const others = sources.filter((path) =>
       /^(runtime|third-party-gateway|payment-service|local)\//.test(path),

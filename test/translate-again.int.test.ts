@@ -38,6 +38,7 @@ afterAll(async () => {
   folder.remove();
 });
 
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const send = (body: object) => post(gateway, body, { path: '/webhooks/acme' });
 const translate = (id: string) =>
   post(
@@ -45,7 +46,7 @@ const translate = (id: string) =>
     { reason: 'the mapping knows paid now' },
     {
       path: `/webhooks-received/${id}/translate`,
-      headers: { authorization: 'Bearer otto-token' },
+      headers: { authorization: 'Bearer otto-token', traceparent: `00-${traceId}-00f067aa0ba902b7-01` },
     },
   );
 
@@ -76,6 +77,11 @@ describe('a webhook that nobody had mapped', () => {
     });
     expect(body.actionHistory).toHaveLength(2);
     expect(body.actionHistory[1]).toMatchObject({ action: 'APPROVED', webhookId: id });
+    // What came of the operator's request is of its trace.
+    const settled = payments.lines.filter(
+      (line) => line.includes('message.settled') && line.includes(traceId),
+    );
+    expect(settled.map((line) => JSON.parse(line))).toMatchObject([{ traceId, action: 'APPROVED' }]);
     const kept = await get(payments, `/webhooks-received/${id}`);
     expect(kept.body.reasons).toEqual([]);
     expect(kept.body.translations).toMatchObject([

@@ -35,6 +35,7 @@ function deliveryOf({ subject = 'payments.new', data = 'nonsense', sequence = 7 
     storedAt: new Date('2026-01-02T03:04:05.678Z'),
     sequence,
     deliveries: 4,
+    from: 'payment',
   };
 }
 

@@ -134,6 +134,7 @@ function toDeadLetter(stored: StoredMsg): DeadLetter {
       header: (name) => own.get(name)?.[0] || undefined,
       data: stored.data,
       deliveries: Number(/^\d{1,9}$/.exec(header(deadLetterHeaders.deliveries) ?? '')?.[0] ?? 1) || 1,
+      from: 'dead-letters',
     },
   };
 }

@@ -1,4 +1,6 @@
+import { traceIdOf } from '@paystream/runtime';
 import { type Msg, type MsgHdrs, nanos } from 'nats';
+import { headerNames } from './messages.ts';
 import { type Headers, originOf, withoutPrefix } from './origin.ts';
 import type { WorkQueueName } from './streams.ts';
 
@@ -14,7 +16,12 @@ export interface Delivery {
   sequence: number;
   /** 1 for the first attempt. */
   deliveries: number;
+  /** Where it lies now: each counts deliveries of its own. */
+  from: WorkQueueName | 'dead-letters';
 }
+
+/** By which the log lines of an event are found, in both services; undefined: it says none that is valid. */
+export const traceIdIn = ({ header }: Pick<Delivery, 'header'>) => traceIdOf(header(headerNames.traceparent));
 
 export function toDelivery(message: Msg, from: WorkQueueName): Delivery {
   const { deliveries, ...stored } = parseReply(message.reply ?? '');
@@ -28,6 +35,7 @@ export function toDelivery(message: Msg, from: WorkQueueName): Delivery {
     data: message.data,
     header: (name) => seen.headers.get(name)?.[0] || undefined,
     deliveries,
+    from,
   };
 }
 

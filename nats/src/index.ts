@@ -14,6 +14,7 @@ export {
   type DeadLetters,
   DeadLettersUnavailable,
 } from './dead-letters.ts';
+export { traceIdIn } from './delivery.ts';
 export * from './fields.ts';
 export * from './messages.ts';
 export { type Headers, originId } from './origin.ts';
@@ -56,6 +57,7 @@ export {
   type SubscriptionOptions,
   type SubscriptionState,
 } from './subscription.ts';
+export { tracePublisher } from './traced-publisher.ts';
 export {
   requestTranslation,
   serveTranslations,

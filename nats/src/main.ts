@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { configOrExit, createLog, describeError } from '@paystream/runtime';
 import type { NatsConnection } from 'nats';
+import { asyncapiFile } from './asyncapi.ts';
 import { type Config, readConfig } from './config.ts';
 import { connectBroker } from './connection.ts';
 import { definitionFiles } from './definitions.ts';
@@ -17,7 +18,7 @@ Brings the streams and the consumers on the broker to what Paystream needs, and 
   (no option)             creates what is missing, compares the rest
   --check                 compares only
   --apply                 creates what is missing and changes what differs; nothing stored is deleted
-  --definitions <folder>  writes the JSON definitions for the nats CLI; needs no broker
+  --definitions <folder>  writes the JSON definitions for the nats CLI, and asyncapi.json; needs no broker
   --help                  this text
 
 Environment, or .env in the root: NATS_URI (nats://127.0.0.1:4222), NATS_USER, NATS_PASSWORD,
@@ -75,7 +76,7 @@ function readOptions(args: string[]): Options {
 function writeDefinitions(folder: string, streams: StreamOptions): number {
   try {
     mkdirSync(folder, { recursive: true });
-    for (const { name, text } of definitionFiles(streams)) {
+    for (const { name, text } of [...definitionFiles(streams), asyncapiFile()]) {
       writeFileSync(join(folder, name), text);
       console.log(`written: ${join(folder, name)}`);
     }

@@ -64,7 +64,7 @@ export type PaymentEvent = z.infer<typeof paymentEventSchema>;
 export type UnidentifiedEvent = Omit<PaymentEvent, 'eventId'> & { eventId?: string | undefined };
 
 /** What a person may leave out who publishes with the nats CLI. */
-const tolerantSchema = paymentEventSchema.extend({
+export const eventByHandSchema = paymentEventSchema.extend({
   note: noteSchema.default(''),
   source: paymentEventSchema.shape.source.default('nats'),
   eventId: eventIdSchema.optional(),
@@ -172,7 +172,7 @@ export function decodeEvent(message: {
     if (!parsed.success) return unreadable('not-a-webhook', inWords(parsed.error));
     return { kind: 'unmapped', unmapped: parsed.data };
   }
-  const parsed = tolerantSchema.safeParse(value);
+  const parsed = eventByHandSchema.safeParse(value);
   if (!parsed.success) return unreadable('not-an-event', inWords(parsed.error));
   const said = { ...parsed.data, receivedAt: parsed.data.receivedAt ?? message.storedAt.toISOString() };
   const subject = subjectOf(said.action);

@@ -2,7 +2,7 @@ import { describeError, type Log, type PassPoint, passBy } from '@paystream/runt
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { publishDeadLetter } from './dead-letter.ts';
-import { type Delivery, toDelivery, verdicts } from './delivery.ts';
+import { type Delivery, toDelivery, traceIdIn, verdicts } from './delivery.ts';
 import {
   createIntake,
   giveBackAfterMs,
@@ -144,7 +144,8 @@ export function createSubscription({
           return say(verdicts.term(settlement.reason), 'dead-lettered');
         }
         const { reason } = settlement;
-        log.error({ sequence: delivery.sequence, reason, error: refused }, 'dead-letter.refused');
+        const event = { sequence: delivery.sequence, traceId: traceIdIn(delivery) };
+        log.error({ ...event, reason, error: refused }, 'dead-letter.refused');
         return say(verdicts.nak(retryDelay(delivery.deliveries)), 'kept');
       }
       default:

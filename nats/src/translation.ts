@@ -1,4 +1,4 @@
-import { describeError, type Log } from '@paystream/runtime';
+import { describeError, type Log, parseTraceparent } from '@paystream/runtime';
 import { type Msg, type NatsConnection, NatsError } from 'nats';
 import { z } from 'zod';
 import { type BrokerConnection, untilDown } from './connection.ts';
@@ -18,6 +18,12 @@ const keptWebhookSchema = z.object({
   deliveryId: eventIdSchema.optional(),
   receivedAt: timeSchema,
   body: z.string().max(webhookBytesMax),
+  /** The trace of whoever asks. */
+  traceparent: z
+    .string()
+    .refine((text) => parseTraceparent(text) !== undefined)
+    .optional()
+    .catch(undefined),
 });
 /** A webhook that was verified when it came. */
 export type WebhookToTranslate = z.infer<typeof keptWebhookSchema>;

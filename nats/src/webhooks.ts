@@ -20,7 +20,8 @@ export const webhookSchema = z.object({
 const reasonsMax = 50;
 const reasonCharactersMax = 500;
 
-const unmappedSchema = z.object({
+/** The payload on `payments.unmapped`. */
+export const unmappedSchema = z.object({
   source: sourceSchema,
   receivedAt: timeSchema,
   webhook: webhookSchema.required({ body: true }),
@@ -29,7 +30,7 @@ const unmappedSchema = z.object({
 });
 export type UnmappedWebhook = z.infer<typeof unmappedSchema>;
 
-/** The payload on `payments.unmapped`, with as many reasons as a person reads. */
+/** The same, with as many reasons as a person reads. */
 export function toUnmapped({ reasons, ...rest }: UnmappedWebhook): UnmappedWebhook {
   const cut = reasons.slice(0, reasonsMax).map((reason) => reason.slice(0, reasonCharactersMax));
   return { ...rest, reasons: cut };

@@ -1,4 +1,4 @@
-import { createApp, type Log, type Readiness } from '@paystream/runtime';
+import { createApp, type Log, type Readiness, type Tracing } from '@paystream/runtime';
 import type { Express } from 'express';
 import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-routes.ts';
 import { openapi } from './openapi.ts';
@@ -13,14 +13,16 @@ export interface PaymentAppOptions
     WebhookRoutesOptions {
   log: Log;
   readiness: () => Readiness;
+  tracing?: Tracing | undefined;
 }
 
 /** The payment-service's HTTP side. */
-export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptions): Express {
+export function createPaymentApp({ log, readiness, tracing, ...options }: PaymentAppOptions): Express {
   return createApp({
     log,
     readiness,
     openapi,
+    tracing,
     routes: (app) => {
       mountTransactions(app, options);
       mountReplay(app, options);

@@ -22,6 +22,7 @@ function deliveryOf({ txId = 'a:tx', deliveries = deliveriesMax + 1, data = '' }
     storedAt: new Date('2026-01-01T00:00:00.000Z'),
     sequence: lastSequence,
     deliveries,
+    from: 'payment',
   };
 }
 

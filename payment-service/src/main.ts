@@ -18,6 +18,7 @@ import {
   createLog,
   isLoopback,
   listen,
+  openTracing,
   type PartState,
   pause,
   type Readiness,
@@ -37,6 +38,7 @@ import { createMongoRedrives } from './store-mongo-redrives.ts';
 import { createMongoReplayStore } from './store-mongo-replay.ts';
 import { createMongoSuspects } from './store-mongo-suspects.ts';
 import { createMongoWebhookStore } from './store-mongo-webhooks.ts';
+import { traceDecide } from './traced-decide.ts';
 
 const name = 'payment-service';
 // Half of the time that a stop may take: the other half is for giving back what could not be finished.
@@ -47,6 +49,7 @@ const replayHeldMax = 32;
 const config = configOrExit(name, readConfig);
 const brokerPaces = config.REPLAY_MODE === 'broker';
 const log = createLog({ name, level: config.LOG_LEVEL });
+const tracing = await openTracing({ settings: config, service: name, log });
 const pass = createCrashPoint({ at: config.CRASH_AT, log });
 const stopping = new AbortController();
 const { fail } = stopOnSignal({ log, stop: () => stop() });
@@ -71,7 +74,7 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const decide = createDecide({ store, webhooks, now, pass });
+const decide = traceDecide(createDecide({ store, webhooks, now, pass }), tracing);
 const { apply, settleUp } = createApply({ decide, suspects: createMongoSuspects({ link }), log, now });
 const subscription = createSubscription({ broker, log, pass });
 const aside = createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass });
@@ -154,6 +157,7 @@ const redrives = createMongoRedrives({ link });
 const door = createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) });
 const app = createPaymentApp({
   log,
+  tracing,
   readiness,
   store,
   webhooks,
@@ -190,5 +194,5 @@ async function stop(): Promise<void> {
   await store.close();
   await inHand;
   check.stop();
-  await broker.close();
+  await Promise.all([broker.close(), tracing?.close()]);
 }

@@ -3,6 +3,7 @@ import {
   type DeadLetterFilter,
   type DeadLetters,
   DeadLettersUnavailable,
+  traceIdIn,
 } from '@paystream/nats';
 import { describeError, type Log, pause } from '@paystream/runtime';
 import type { Decide } from './decide.ts';
@@ -62,7 +63,8 @@ export function createRedriver({ letters, decide, redrives, log, now }: Redriver
       outcome.outcome === 'failed' ? { ...outcome, removed: false } : await remove(letter, outcome);
     await redrives.finish(id, result);
     const level = result.outcome === 'applied' || result.outcome === 'duplicate' ? 'info' : 'error';
-    log[level]({ sequence, letter: letter.id, by, reason, ...result, err }, 'dead-letter.redriven');
+    const line = { sequence, letter: letter.id, traceId: traceIdIn(letter.message), by, reason };
+    log[level]({ ...line, ...result, err }, 'dead-letter.redriven');
     return { sequence, ...result };
   };
 

@@ -1,11 +1,11 @@
 import {
   type Delivery,
   decodeEvent,
-  headerNames,
   type PaymentEvent,
   type Settled,
   type Settlement,
   type Subscription,
+  traceIdIn,
 } from '@paystream/nats';
 import type { IncomingEvent } from './domain/record.ts';
 import type { RecordOutcome } from './record-events.ts';
@@ -83,7 +83,7 @@ export function lineOf({ delivery, outcome, event, webhookId }: Settling, settle
     deliveries: delivery.deliveries,
     storedAt: delivery.storedAt,
     lagMs: now.getTime() - delivery.storedAt.getTime(),
-    traceparent: delivery.header(headerNames.traceparent),
+    traceId: traceIdIn(delivery),
   };
 }
 

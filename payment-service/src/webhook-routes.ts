@@ -7,6 +7,7 @@ import {
   operatorOf,
   Problem,
   parseInput,
+  traceparentOf,
 } from '@paystream/runtime';
 import express, { type Express } from 'express';
 import { guarded } from './transaction-routes.ts';
@@ -52,7 +53,8 @@ export function mountWebhooks(app: Express, { door, webhooks, translate, now }: 
       const { reason } = parseInput(translationRequestSchema, req.body);
       addToLine(res, { webhookId: id, reason });
       const { source, deliveryId, receivedAt, body } = await find(id);
-      const asked = { id, source, deliveryId, receivedAt: receivedAt.toISOString(), body };
+      const traceparent = traceparentOf(res);
+      const asked = { id, source, deliveryId, receivedAt: receivedAt.toISOString(), body, traceparent };
       const { messages, duplicates, unmapped } = published(await translate(asked));
       addToLine(res, { messages, duplicates, unmapped: unmapped.length });
       const done = { at: now(), by: operatorOf(res), reason, messages, duplicates };

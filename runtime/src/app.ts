@@ -4,6 +4,9 @@ import { dirname } from 'node:path';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Log } from './log.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
+import { beginRequestTrace } from './request-trace.ts';
+import { newTraceparent, traceIdOf } from './traceparent.ts';
+import type { Tracing } from './tracing.ts';
 
 /** One thing that the service needs to do its job. */
 export interface PartState {
@@ -25,17 +28,18 @@ export interface AppOptions {
   openapi: object;
   /** Mounts the service's own routes. */
   routes: (app: Express) => void;
+  tracing?: Tracing | undefined;
 }
 
 /** The HTTP side that both services share: health, API pages, one log line per request, errors as problem documents. */
-export function createApp({ log, readiness, openapi, routes }: AppOptions): Express {
+export function createApp({ log, readiness, openapi, routes, tracing }: AppOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
   app.enable('case sensitive routing');
   app.use((req, res, next) => {
-    begin(log, { req, res, path: req.path });
+    begin({ log, tracing }, { req, res, path: req.path, route: () => req.route?.path });
     next();
   });
 
@@ -63,7 +67,10 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Expr
 }
 
 /** An answer with what its log line will tell. */
-export type Answer = ServerResponse & { locals: Record<string, unknown> };
+export type Answer = ServerResponse & { locals: Record<string, unknown>; traceparent?: string };
+
+/** The trace of the request, for whatever comes of it. */
+export const traceparentOf = (res: Answer): string => res.traceparent ?? newTraceparent();
 
 export type Handler = (req: IncomingMessage, res: Answer) => Promise<void>;
 
@@ -71,14 +78,17 @@ export type Handler = (req: IncomingMessage, res: Answer) => Promise<void>;
  * One handler without Express, which takes more time than all else that a webhook needs. Around it is what `createApp` puts
  * around its routes: the log line, the checks, and errors as problem documents. For addresses without a query.
  */
-export function createDirect(log: Log, handler: Handler): RequestListener {
+export function createDirect(
+  { route, ...around }: Around & { route: string },
+  handler: Handler,
+): RequestListener {
   return (req, bare) => {
     const res: Answer = Object.assign(bare, { locals: {} });
     const run = async () => {
-      begin(log, { req, res, path: req.url ?? '' });
+      begin(around, { req, res, path: req.url ?? '', route: () => route });
       await handler(req, res);
     };
-    run().catch((error: unknown) => answerProblem(log, res, error));
+    run().catch((error: unknown) => answerProblem(around.log, res, error));
   };
 }
 
@@ -116,30 +126,41 @@ export function addToLine(res: Pick<Answer, 'locals'>, fields: Record<string, un
 // Health checks come every few seconds and say nothing new.
 const quietPaths: ReadonlySet<string> = new Set(['/', '/healthz', '/readyz', '/metrics']);
 
+interface Around {
+  log: Log;
+  tracing?: Tracing | undefined;
+}
+
 interface Begun {
   req: IncomingMessage;
   res: Answer;
   path: string;
+  /** The address without what differs from one request to the next, when it is known. */
+  route: () => string | undefined;
 }
 
 /** What comes before every handler. Throws what is wrong with any request, whatever its address. */
-function begin(log: Log, { req, res, path }: Begun): void {
+function begin({ log, tracing }: Around, { req, res, path, route }: Begun): void {
   const startedAt = performance.now();
   const requestId = requestIdOf(req);
-  res.locals = { requestId };
+  const isQuiet = quietPaths.has(path);
+  const trace = beginRequestTrace(req, { path, tracing: isQuiet ? undefined : tracing });
+  res.traceparent = trace.traceparent;
+  res.locals = { requestId, traceId: traceIdOf(trace.traceparent) };
   res.setHeader('x-request-id', requestId);
   res.setHeader('x-content-type-options', 'nosniff');
   res.on('close', () => {
     const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
     // A client that went away was told nothing, whatever the handler meant to say.
-    const answer = res.headersSent ? { status: res.statusCode } : {};
+    const answer = { status: res.headersSent ? res.statusCode : undefined };
     const aborted = res.writableFinished ? {} : { aborted: true };
     const failed = res.headersSent && res.statusCode >= 500;
-    const level = quietPaths.has(path) ? 'debug' : failed ? 'warn' : 'info';
+    const level = isQuiet ? 'debug' : failed ? 'warn' : 'info';
     log[level](
       { ...res.locals, method: req.method, path: path.slice(0, 200), ...answer, durationMs, ...aborted },
       'request.answered',
     );
+    trace.end({ ...answer, route: route() });
   });
   if (req.headers.host === undefined && req.httpVersion !== '1.0')
     throw new Problem('malformed-request', 'The request names no host.');
@@ -152,8 +173,9 @@ function toProblem(log: Log): ErrorRequestHandler {
 /** The one place where an error becomes an answer. What the code did not decide is a 500 without detail. */
 function answerProblem(log: Log, res: Answer, error: unknown): void {
   const requestId = String(res.locals.requestId ?? 'none');
+  const { traceId } = res.locals;
   const problem = error instanceof Problem ? error : fromUnknown(error);
-  if (problem.code === 'internal-error') log.error({ requestId, err: error }, 'request.failed');
+  if (problem.code === 'internal-error') log.error({ requestId, traceId, err: error }, 'request.failed');
   if (!res.headersSent) addToLine(res, { code: problem.code, problem: printable(problem.message) });
   sendProblem(res, problem, requestId);
 }

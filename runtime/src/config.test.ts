@@ -64,6 +64,8 @@ describe('parseConfig', () => {
       NATS_URI: 'nats://broker',
       BROKER_SYNC: 'unknown',
       PROVISION: false,
+      OTEL_TRACES_SAMPLER: 'parentbased_always_on',
+      OTEL_TRACES_SAMPLER_ARG: 1,
       PREFLIGHT: 'strict',
       REPLAY_MODE: 'original',
       DUPLICATE_WINDOW: 600_000,

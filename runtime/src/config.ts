@@ -1,6 +1,7 @@
 import { config as loadDotenv } from 'dotenv';
 import { z } from 'zod';
 import { crashAtSetting } from './crash-point.ts';
+import { tracingSettings } from './tracing.ts';
 
 /** Wrong settings, one line each; `main.ts` prints the lines and exits 1. */
 export class ConfigError extends Error {
@@ -103,5 +104,6 @@ export const serviceSettings = {
     .default('1')
     .transform((text) => Number(text)),
   STREAM_MAX_BYTES: integerSetting({ min: 1_048_576, max: 1_099_511_627_776, fallback: 2_147_483_648 }),
+  ...tracingSettings,
   CRASH_AT: crashAtSetting,
 };

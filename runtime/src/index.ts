@@ -10,3 +10,5 @@ export * from './operator-input.ts';
 export * from './operators.ts';
 export * from './pause.ts';
 export * from './problems.ts';
+export * from './traceparent.ts';
+export * from './tracing.ts';

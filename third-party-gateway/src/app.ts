@@ -1,5 +1,12 @@
 import type { RequestListener } from 'node:http';
-import { createApp, createDirect, type Log, onlyMethods, type Readiness } from '@paystream/runtime';
+import {
+  createApp,
+  createDirect,
+  type Log,
+  onlyMethods,
+  type Readiness,
+  type Tracing,
+} from '@paystream/runtime';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { openapi } from './openapi.ts';
 import { mountRefused, type RefusedRoutesOptions } from './refused-routes.ts';
@@ -7,10 +14,12 @@ import { mountRefused, type RefusedRoutesOptions } from './refused-routes.ts';
 export interface GatewayOptions extends IntakeOptions, RefusedRoutesOptions {
   log: Log;
   readiness: () => Readiness;
+  tracing?: Tracing | undefined;
   /** Whether a plain webhook is taken without Express. The answers are the same to the byte. */
   direct?: boolean;
 }
 
+const route = '/webhooks/:source';
 // Whatever is written in another way (a query, an escape, a slash at the end) is for Express to understand.
 const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
 
@@ -18,6 +27,7 @@ const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
 export function createGateway({
   log,
   readiness,
+  tracing,
   direct = true,
   ...options
 }: GatewayOptions): RequestListener {
@@ -26,15 +36,18 @@ export function createGateway({
     log,
     readiness,
     openapi,
+    tracing,
     routes: (routes) => {
-      routes.post('/webhooks/:source', (req, res) => intake(req, res, String(req.params.source)));
-      routes.all('/webhooks/:source', onlyMethods('POST'));
+      routes.post(route, (req, res) => intake(req, res, String(req.params.source)));
+      routes.all(route, onlyMethods('POST'));
       mountRefused(routes, options);
     },
   });
   if (!direct) return app;
   const sourceOf = ({ method, url = '' }: { method?: string | undefined; url?: string | undefined }) =>
     method === 'POST' ? webhookPath.exec(url)?.[1] : undefined;
-  const takeDirectly = createDirect(log, (req, res) => intake(req, res, sourceOf(req) ?? ''));
+  const takeDirectly = createDirect({ log, tracing, route }, (req, res) =>
+    intake(req, res, sourceOf(req) ?? ''),
+  );
   return (req, res) => (sourceOf(req) === undefined ? app(req, res) : takeDirectly(req, res));
 }

@@ -187,7 +187,7 @@ const settled = (text: string) =>
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, (id) =>
       id === txId ? id : 'drawn',
     )
-    .replaceAll(/00-[0-9a-f]{32}-[0-9a-f]{16}-01/g, 'drawn');
+    .replaceAll(/"traceId":"[0-9a-f]{12}4[0-9a-f]{19}"/g, '"traceId":"drawn"');
 
 /** All that comes back, and what the log tells of it. */
 async function ask({ server, lines }: Way, bytes: string): Promise<{ text: string; told: unknown[] }> {

@@ -189,7 +189,7 @@ describe('the log line of a webhook', () => {
       outcome: 'stored',
       duplicate: false,
       sequence: answer.body.sequence,
-      traceparent: expect.any(String),
+      traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
     });
     expect(JSON.stringify(lines)).not.toContain('private');
   });

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { type Publisher, webhookBytesMax } from '@paystream/nats';
 import {
@@ -9,6 +8,7 @@ import {
   problems,
   sendJson,
   sendText,
+  traceparentOf,
 } from '@paystream/runtime';
 import getRawBody from 'raw-body';
 import { type Published, publishAll } from './publish-all.ts';
@@ -49,9 +49,9 @@ export function createIntake({ sources, publisher, keepRefused, closedBecause }:
 
     const closed = closedBecause();
     if (closed !== undefined) throw unavailable(closed, 2);
-    const traceparent = traceparentOf(req);
-    const published = await publishAll({ publisher, accepted, trace: { traceparent } });
-    addToLine(res, { traceparent, outcome: published.status });
+    const trace = { traceparent: traceparentOf(res) };
+    const published = await publishAll({ publisher, accepted, trace });
+    addToLine(res, { outcome: published.status });
     answer(res, source, published);
   };
 }
@@ -136,15 +136,4 @@ async function readBody(req: IncomingMessage): Promise<Uint8Array> {
     }
     throw new Problem('malformed-request', 'The body ended before it was complete.');
   }
-}
-
-const traceparentPattern = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
-
-/** The sender's W3C trace context where it is well-formed, else a new one. */
-function traceparentOf(req: IncomingMessage): string {
-  const given = req.headers.traceparent;
-  if (typeof given === 'string' && traceparentPattern.test(given)) return given;
-  // Random as any, and Node has them in store: bytes of one's own cost eight times as much.
-  const digits = (randomUUID() + randomUUID()).replaceAll('-', '');
-  return `00-${digits.slice(0, 32)}-${digits.slice(32, 48)}-01`;
 }

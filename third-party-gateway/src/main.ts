@@ -5,6 +5,7 @@ import {
   durabilityOf,
   serveTranslations,
   streamOptionsOf,
+  tracePublisher,
   watchBroker,
 } from '@paystream/nats';
 import {
@@ -13,6 +14,7 @@ import {
   createDoor,
   createLog,
   listen,
+  openTracing,
   type PartState,
   type Readiness,
   stopOnSignal,
@@ -28,6 +30,7 @@ const name = 'third-party-gateway';
 
 const config = configOrExit(name, readConfig);
 const log = createLog({ name, level: config.LOG_LEVEL });
+const tracing = await openTracing({ settings: config, service: name, log });
 const sources = configOrExit(name, () => createLiveSources({ read: () => readSources(config), log }));
 process.on('SIGHUP', sources.reload);
 const broker = connectBroker({
@@ -68,13 +71,17 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
 }
 
 const pass = createCrashPoint({ at: config.CRASH_AT, log });
-const publisher = createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass });
+const publisher = tracePublisher(
+  createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass }),
+  tracing,
+);
 const translate = createTranslateAgain({ sources: sources.current, publisher });
 serveTranslations({ broker, translate, log });
 const refused = createRefusedWebhooks({ broker });
 const keeper = createRefusedKeeper({ refused, log });
 const app = createGateway({
   log,
+  tracing,
   readiness,
   sources: sources.current,
   publisher,
@@ -101,5 +108,5 @@ async function stop(): Promise<void> {
   // Longer than the broker's word may take, and short enough for what comes after it.
   await server?.close(6_000);
   check.stop();
-  await broker.close();
+  await Promise.all([broker.close(), tracing?.close()]);
 }

@@ -14,6 +14,7 @@ export function deliveryOf(
     storedAt: new Date(storedAtMs),
     sequence,
     deliveries,
+    from: 'backlog',
   };
 }
 
