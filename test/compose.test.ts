@@ -72,14 +72,14 @@ describe('docker-compose.yml', () => {
     });
   });
 
-  test('hands the operators to payment-service alone, which others can reach inside of its network', () => {
+  test('hands the operators to both services, which others can reach inside of their network', () => {
     const entry = `anna:operator:${'a'.repeat(64)}`;
     const { HOST, OPERATOR_TOKENS } = environmentOf(payments, { ...variables, OPERATOR_TOKENS: entry });
     const others = everyService.filter(([, { environment = {} }]) => 'OPERATOR_TOKENS' in environment);
 
     expect([HOST, OPERATOR_TOKENS]).toEqual(['0.0.0.0', entry]);
     expect(paymentSchema.shape.OPERATOR_TOKENS.parse(OPERATOR_TOKENS)).toHaveLength(1);
-    expect(others.map(([name]) => name)).toEqual(['payments']);
+    expect(others.map(([name]) => name)).toEqual(['gateway', 'payments']);
   });
 
   test('pins every image to a release', () => {

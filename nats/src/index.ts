@@ -15,6 +15,7 @@ export {
   DeadLettersUnavailable,
 } from './dead-letters.ts';
 export * from './fields.ts';
+export { type BrokerFigures, readFigures, type StreamFigures } from './figures.ts';
 export * from './messages.ts';
 export { type Headers, originId } from './origin.ts';
 export { type OutgoingMessage, toOutgoing } from './outgoing.ts';
@@ -34,6 +35,7 @@ export {
   type StreamOptions,
   streamDefaults,
   streamOptionsOf,
+  type WorkQueueName,
 } from './streams.ts';
 export {
   createSubscription,

@@ -1,4 +1,4 @@
-import { createApp, type Log, type Readiness } from '@paystream/runtime';
+import { createApp, type Log, type MetricsRoute, mountMetrics, type Readiness } from '@paystream/runtime';
 import type { Express } from 'express';
 import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-routes.ts';
 import { openapi } from './openapi.ts';
@@ -10,7 +10,8 @@ export interface PaymentAppOptions
   extends TransactionRoutesOptions,
     ReplayRoutesOptions,
     DeadLetterRoutesOptions,
-    WebhookRoutesOptions {
+    WebhookRoutesOptions,
+    MetricsRoute {
   log: Log;
   readiness: () => Readiness;
 }
@@ -26,6 +27,7 @@ export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptio
       mountReplay(app, options);
       mountDeadLetters(app, options);
       mountWebhooks(app, options);
+      mountMetrics(app, options);
     },
   });
 }

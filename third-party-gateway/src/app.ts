@@ -1,11 +1,20 @@
 import type { RequestListener } from 'node:http';
-import { createApp, createDirect, type Log, onlyMethods, type Readiness } from '@paystream/runtime';
+import {
+  createApp,
+  createDirect,
+  type Log,
+  type MetricsRoute,
+  mountMetrics,
+  onlyMethods,
+  type Readiness,
+} from '@paystream/runtime';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { openapi } from './openapi.ts';
 
 export interface GatewayOptions extends IntakeOptions {
   log: Log;
   readiness: () => Readiness;
+  metrics: MetricsRoute;
   /** Whether a plain webhook is taken without Express. The answers are the same to the byte. */
   direct?: boolean;
 }
@@ -17,6 +26,7 @@ const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
 export function createGateway({
   log,
   readiness,
+  metrics,
   direct = true,
   ...options
 }: GatewayOptions): RequestListener {
@@ -28,6 +38,7 @@ export function createGateway({
     routes: (routes) => {
       routes.post('/webhooks/:source', (req, res) => intake(req, res, String(req.params.source)));
       routes.all('/webhooks/:source', onlyMethods('POST'));
+      mountMetrics(routes, metrics);
     },
   });
   if (!direct) return app;

@@ -11,6 +11,7 @@ import {
   sendText,
 } from '@paystream/runtime';
 import getRawBody from 'raw-body';
+import type { IntakeObserver } from './metrics.ts';
 import { type Published, publishAll } from './publish-all.ts';
 import type { Accepted, Decision, Source } from './source.ts';
 
@@ -20,16 +21,28 @@ export interface IntakeOptions {
   publisher: Publisher;
   /** Why nothing can be taken now, or undefined. */
   closedBecause: () => string | undefined;
+  observe: IntakeObserver;
 }
 
 /**
  * Takes one webhook: answers 200 only when the stream holds all that came of it. Whatever goes wrong is thrown as a
  * Problem, and then the sender has to send again or to mend what it sends.
  */
-export function createIntake({ sources, publisher, closedBecause }: IntakeOptions) {
+export function createIntake({ sources, publisher, closedBecause, observe }: IntakeOptions) {
   return async (req: IncomingMessage, res: Answer, name: string): Promise<void> => {
-    const receivedAt = new Date();
     const source = sources().get(name);
+    observe.begun();
+    try {
+      const { duplicate } = await take(req, res, source);
+      observe.answered(source, duplicate ? 'duplicate' : 'stored');
+    } catch (error) {
+      observe.answered(source, error instanceof Problem ? error.code : 'internal-error');
+      throw error;
+    }
+  };
+
+  async function take(req: IncomingMessage, res: Answer, source: Source | undefined) {
+    const receivedAt = new Date();
     if (source === undefined) throw new Problem('unknown-source', `No source of that name is configured.`);
     addToLine(res, { source: source.name });
     checkJsonType(req);
@@ -37,6 +50,7 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
     const body = await readBody(req);
     const accepted = acceptedOf(source.decide({ headers: req.headers, body, receivedAt }));
     addToLine(res, inLine(accepted));
+    observe.verified(source, accepted.keyId);
     // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
     const waitS = await source.admit?.();
     if (waitS !== undefined) throw tooMany(waitS);
@@ -46,8 +60,10 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
     const traceparent = traceparentOf(req);
     const published = await publishAll({ publisher, accepted, trace: { traceparent } });
     addToLine(res, { traceparent, outcome: published.status });
-    answer(res, source, published);
-  };
+    const answered = answer(res, source, published);
+    if (accepted.unmapped.length > 0) observe.unmapped(source);
+    return answered;
+  }
 }
 
 /** What the log tells of a webhook: of its words nothing but ids and actions. */
@@ -59,7 +75,7 @@ function inLine({ keyId, events, unmapped, webhook }: Accepted) {
   return { key: keyId, txId, action, eventId, ...many, ...missed, webhookId: webhook?.id };
 }
 
-function answer(res: Answer, source: Source, published: Published): void {
+function answer(res: Answer, source: Source, published: Published): { duplicate: boolean } {
   if (published.status === 'unavailable') {
     addToLine(res, { reason: published.reason, detail: published.detail.slice(0, 300) });
     throw unavailable(reasons[published.reason], published.retryAfterS);
@@ -77,6 +93,7 @@ function answer(res: Answer, source: Source, published: Published): void {
       sequence,
       ...(messages.length > 1 ? { messages } : {}),
     });
+  return { duplicate };
 }
 
 // In words for the sender: nothing about what stands behind us.

@@ -9,7 +9,10 @@ import {
 import {
   configOrExit,
   createCrashPoint,
+  createDoor,
   createLog,
+  createRegistry,
+  isLoopback,
   listen,
   type PartState,
   type Readiness,
@@ -18,6 +21,7 @@ import {
 import { createGateway } from './app.ts';
 import { readConfig, readSources } from './config.ts';
 import { createLiveSources } from './live-sources.ts';
+import { createGatewayMetrics } from './metrics.ts';
 import { createTranslateAgain } from './translate-again.ts';
 
 const name = 'third-party-gateway';
@@ -64,7 +68,11 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
 }
 
 const pass = createCrashPoint({ at: config.CRASH_AT, log });
-const publisher = createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass });
+const registry = createRegistry(readiness);
+const metrics = createGatewayMetrics({ registry, sources: [...sources.current().values()] });
+const publisher = metrics.watchPublisher(
+  createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass, onSend: metrics.sent }),
+);
 const translate = createTranslateAgain({ sources: sources.current, publisher });
 serveTranslations({ broker, translate, log });
 const app = createGateway({
@@ -72,6 +80,11 @@ const app = createGateway({
   readiness,
   sources: sources.current,
   publisher,
+  observe: metrics,
+  metrics: {
+    registry,
+    door: createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) }),
+  },
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
     broker.state().up && check.state().report === undefined

@@ -1,4 +1,4 @@
-import { healthPaths, problemResponses } from '@paystream/runtime';
+import { healthPaths, metricsPaths, problemResponses } from '@paystream/runtime';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import { webhookIdHeader, xPaymentBodySchema } from './adapters/x-payment.ts';
@@ -43,6 +43,11 @@ export const openapi: object = createDocument({
     title: 'Paystream third-party-gateway',
     version: '1.0.0',
     description: 'Takes webhooks of third parties. A webhook answered 200 is on disk.',
+  },
+  components: {
+    securitySchemes: {
+      operatorToken: { type: 'http', scheme: 'bearer', description: 'A token of OPERATOR_TOKENS.' },
+    },
   },
   paths: {
     '/webhooks/x-payment': {
@@ -108,5 +113,6 @@ export const openapi: object = createDocument({
       },
     },
     ...healthPaths,
+    ...metricsPaths,
   },
 });

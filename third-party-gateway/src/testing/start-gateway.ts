@@ -7,10 +7,18 @@ import {
   provision,
   subjectOf,
 } from '@paystream/nats';
-import { type HttpServer, type ListenOptions, listen } from '@paystream/runtime';
+import {
+  createDoor,
+  createRegistry,
+  type Door,
+  type HttpServer,
+  type ListenOptions,
+  listen,
+} from '@paystream/runtime';
 import { pino } from 'pino';
 import { eventually, throwAwayFolder } from '../../../test/harness.ts';
 import { createGateway } from '../app.ts';
+import { createGatewayMetrics } from '../metrics.ts';
 import type { Source } from '../source.ts';
 import { adapterCases } from './fixtures.ts';
 
@@ -47,6 +55,8 @@ export interface TestGatewayOptions {
   sources?: () => readonly Source[];
   /** In the place of the promised times, so that a test need not wait for them. */
   timeouts?: Pick<ListenOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
+  /** In the place of one that is open to whoever looks. */
+  door?: Door;
 }
 
 /** The gateway in this process, on a broker of its own that holds the streams. */
@@ -55,6 +65,7 @@ export async function startTestGateway({
   closedBecause = () => undefined,
   sources = openXPayment,
   timeouts,
+  door = createDoor({ tokens: [], open: true }),
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const folder = throwAwayFolder('gateway');
   const binary = resolveServers().natsServer;
@@ -64,15 +75,20 @@ export async function startTestGateway({
   const connection = connectBroker({ uri: broker.uri, name: 'gateway', log });
   await provision(await connection.whenUp(AbortSignal.timeout(10_000)), { mode: 'create' });
 
-  const real = createPublisher({ broker: connection });
+  const readiness = () => ({
+    ready: connection.state().up,
+    parts: { broker: { ok: connection.state().up, detail: '' } },
+  });
+  const registry = createRegistry(readiness);
+  const metrics = createGatewayMetrics({ registry, sources: sources() });
+  const real = metrics.watchPublisher(createPublisher({ broker: connection, onSend: metrics.sent }));
   const app = createGateway({
     log,
-    readiness: () => ({
-      ready: connection.state().up,
-      parts: { broker: { ok: connection.state().up, detail: '' } },
-    }),
+    readiness,
     sources: () => new Map(sources().map((source) => [source.name, source])),
     publisher: publisher === undefined ? real : publisher(real),
+    observe: metrics,
+    metrics: { registry, door },
     closedBecause,
   });
   const server: HttpServer = await listen(app, { port: 0, host: '127.0.0.1', ...timeouts });
