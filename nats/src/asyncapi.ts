@@ -3,7 +3,14 @@ import { deadLetterHeaders } from './dead-letter.ts';
 import type { DefinitionFile } from './definitions.ts';
 import { actions, eventByHandSchema, headerNames, paymentEventSchema, subjectOf } from './messages.ts';
 import { originHeaders } from './origin.ts';
-import { backlogStreamName, deadLetterStreamName, paymentStreamName } from './streams.ts';
+import { refusalReasons, refusedSchema } from './refused-webhook.ts';
+import {
+  backlogStreamName,
+  deadLetterStreamName,
+  paymentStreamName,
+  refusedPrefix,
+  refusedStreamName,
+} from './streams.ts';
 import { unmappedSchema, unmappedSubject } from './webhooks.ts';
 
 type Meanings<Names extends object> = Record<keyof Names, string>;
@@ -117,22 +124,29 @@ const messages = {
     ]),
     payload: { description: 'Whatever it was: some are no JSON.' },
   },
+  refused: {
+    title: 'A refused webhook',
+    summary:
+      'Its bytes, when it came, and the headers that its source verifies by: it can be verified again.',
+    contentType: 'application/json',
+    headers: headersSchema({}, []),
+    payload: payloadOf(refusedSchema),
+  },
 };
 
 const tokenOf = (subject: string) => subject.slice(subject.lastIndexOf('.') + 1);
 const actionTokens = actions.map((action) => tokenOf(subjectOf(action)));
 const kinds = [...actionTokens, tokenOf(unmappedSubject)];
 
+const kindOf = (tokens: string[]) => ({ kind: { enum: tokens, description: 'The action in lower case.' } });
+
 const channelOf = (
   address: string,
-  { tokens, ...said }: { tokens?: string[]; summary: string; description: string },
+  said: { parameters?: object; summary: string; description: string },
   ...names: (keyof typeof messages)[]
 ) => ({
   address,
   ...said,
-  ...(tokens === undefined
-    ? {}
-    : { parameters: { kind: { enum: tokens, description: 'The action in lower case.' } } }),
   messages: Object.fromEntries(names.map((name) => [name, ref(`components/messages/${name}`)])),
 });
 
@@ -140,7 +154,7 @@ const channels = {
   payments: channelOf(
     'payments.{kind}',
     {
-      tokens: actionTokens,
+      parameters: kindOf(actionTokens),
       summary: 'Events that wait to be applied.',
       description: `Work queue \`${paymentStreamName}\`: an applied event leaves it.`,
     },
@@ -158,7 +172,7 @@ const channels = {
   backlog: channelOf(
     'backlog.payments.{kind}',
     {
-      tokens: [...kinds, 'unknown'],
+      parameters: kindOf([...kinds, 'unknown']),
       summary: 'What was set aside after an outage and waits for its turn.',
       description: `Work queue \`${backlogStreamName}\`; payment-service paces.`,
     },
@@ -167,11 +181,23 @@ const channels = {
   deadLetters: channelOf(
     'dead-letters.payments.{kind}',
     {
-      tokens: [...kinds, 'unknown'],
+      parameters: kindOf([...kinds, 'unknown']),
       summary: 'What cannot be applied.',
       description: `Stream \`${deadLetterStreamName}\`: kept until it was applied again or taken out.`,
     },
     'deadLetter',
+  ),
+  refused: channelOf(
+    `${refusedPrefix}{source}.{reason}`,
+    {
+      parameters: {
+        source: { description: 'The name of the source that it was sent to.' },
+        reason: { enum: [...refusalReasons], description: 'The code that its sender was told.' },
+      },
+      summary: 'Webhooks that were refused, for a person to look at.',
+      description: `Stream \`${refusedStreamName}\`: the oldest make room. Nobody was promised that they stay.`,
+    },
+    'refused',
   ),
 };
 
@@ -208,6 +234,7 @@ export const asyncapi = {
       'deadLetters',
       'payment-service, before the message leaves its queue.',
     ),
+    gatewayKeepsRefused: operationOf('send', 'refused', 'third-party-gateway, after its answer.'),
   },
   components: { messages },
 };

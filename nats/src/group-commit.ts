@@ -41,7 +41,7 @@ const batchesOffForMs = 60_000;
  * a batch is refused for, nothing of it is stored then, and each of its messages is published alone: so each gets the
  * answer that it would have got without batches.
  */
-export function createGroupCommit(broker: BrokerConnection): GroupCommit {
+export function createGroupCommit(broker: BrokerConnection, onSend: (count: number) => void): GroupCommit {
   let queue: Waiting[] = [];
   let batchesInFlight = 0;
   let aloneInFlight = 0;
@@ -89,8 +89,10 @@ export function createGroupCommit(broker: BrokerConnection): GroupCommit {
     if (connection === undefined) {
       for (const { tell } of group) tell(unavailable('broker-down', broker.state().detail));
     } else if (group.length < togetherMin || performance.now() < singlesUntil) {
+      for (const _alone of group) onSend(1);
       await publishEach(connection, group);
     } else {
+      onSend(group.length);
       await publishTogether(connection, group);
     }
   };

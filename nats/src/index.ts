@@ -16,6 +16,7 @@ export {
 } from './dead-letters.ts';
 export { traceIdIn } from './delivery.ts';
 export * from './fields.ts';
+export { type BrokerFigures, readFigures, type StreamFigures } from './figures.ts';
 export * from './messages.ts';
 export { type Headers, originId } from './origin.ts';
 export { type OutgoingMessage, toOutgoing } from './outgoing.ts';
@@ -46,6 +47,7 @@ export {
   type StreamOptions,
   streamDefaults,
   streamOptionsOf,
+  type WorkQueueName,
 } from './streams.ts';
 export {
   createSubscription,

@@ -29,6 +29,8 @@ export interface PublisherOptions {
   /** The stream's. What the broker would not know as a repeat is not known here either. */
   duplicateWindowMs?: number;
   pass?: PassPoint;
+  /** Hears how many events go to the broker together; 1: alone. */
+  onSend?: (count: number) => void;
 }
 
 // While the broker is known not to answer, nobody waits longer: 503 within 1 s is the promise.
@@ -47,13 +49,14 @@ export function createPublisher({
   waitingMax = 1_000,
   duplicateWindowMs = streamDefaults.duplicateWindowMs,
   pass = passBy,
+  onSend = () => undefined,
 }: PublisherOptions): Publisher {
   const confirmed = createConfirmed({
     idsMax: rememberedMax,
     forMs: Math.min(rememberedForMs, duplicateWindowMs),
     clock: () => performance.now(),
   });
-  const groups = createGroupCommit(broker);
+  const groups = createGroupCommit(broker, onSend);
   // The word on each id that is on its way, whoever was told meanwhile that there was no answer in time.
   const onTheirWay = new Map<string, Promise<Word>>();
   let waitingCount = 0;

@@ -35,7 +35,8 @@ const detailCharactersMax = 500;
 // Base64 has four characters for three bytes.
 const base64CharactersMax = 4 * Math.ceil(webhookBytesMax / 3);
 
-const payloadSchema = z.object({
+/** How one lies in the stream. */
+export const refusedSchema = z.object({
   source: sourceSchema,
   reason: z.enum(refusalReasons),
   detail: z.string(),
@@ -58,7 +59,7 @@ export const refusedSubjects = ({
 }) => `${refusedPrefix}${source ?? '*'}.${reason ?? '*'}`;
 
 export function encodeRefused({ body, receivedAt, detail, ...rest }: RefusedWebhook): string {
-  const payload: z.input<typeof payloadSchema> = {
+  const payload: z.input<typeof refusedSchema> = {
     ...rest,
     detail: detail.slice(0, detailCharactersMax),
     receivedAt: receivedAt.toISOString(),
@@ -75,7 +76,7 @@ export function decodeRefused(data: Uint8Array): RefusedWebhook | undefined {
   } catch {
     return undefined;
   }
-  const { data: payload } = payloadSchema.safeParse(json);
+  const { data: payload } = refusedSchema.safeParse(json);
   if (payload === undefined) return undefined;
   return {
     ...payload,

@@ -40,6 +40,8 @@ export interface SubscriptionState {
   pausedFor: string[];
   /** False while dead letters find no room or no stream. */
   deadLettersTaken: boolean;
+  /** Messages that the broker has handed out to us and that are not settled, taken or not. */
+  held: number;
 }
 
 export interface Subscription {
@@ -177,6 +179,7 @@ export function createSubscription({
       detail: intake.detail,
       pausedFor: [...intake.reasons.keys()],
       deadLettersTaken: performance.now() - refusedAtMs > refusedForMs,
+      held: intake.inHand.size,
     }),
   };
 }

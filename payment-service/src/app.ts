@@ -1,4 +1,11 @@
-import { createApp, type Log, type Readiness, type Tracing } from '@paystream/runtime';
+import {
+  createApp,
+  type Log,
+  type MetricsRoute,
+  mountMetrics,
+  type Readiness,
+  type Tracing,
+} from '@paystream/runtime';
 import type { Express } from 'express';
 import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-routes.ts';
 import { openapi } from './openapi.ts';
@@ -10,7 +17,8 @@ export interface PaymentAppOptions
   extends TransactionRoutesOptions,
     ReplayRoutesOptions,
     DeadLetterRoutesOptions,
-    WebhookRoutesOptions {
+    WebhookRoutesOptions,
+    MetricsRoute {
   log: Log;
   readiness: () => Readiness;
   tracing?: Tracing | undefined;
@@ -28,6 +36,7 @@ export function createPaymentApp({ log, readiness, tracing, ...options }: Paymen
       mountReplay(app, options);
       mountDeadLetters(app, options);
       mountWebhooks(app, options);
+      mountMetrics(app, options);
     },
   });
 }

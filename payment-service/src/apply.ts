@@ -1,4 +1,4 @@
-import type { Subscription } from '@paystream/nats';
+import type { Settled, Subscription } from '@paystream/nats';
 import type { Log } from '@paystream/runtime';
 import { createApplyAlone } from './apply-alone.ts';
 import type { Decide } from './decide.ts';
@@ -11,19 +11,22 @@ export interface ApplyOptions {
   suspects: SuspectStore;
   log: Log;
   now: () => Date;
+  /** Hears what was decided about a delivery, and what the broker was told of it. */
+  onSettled?: (settling: Settling, settled: Settled) => void;
 }
 
 /**
  * What both ways into the record do with messages: the live one and the replay. `settleUp` is for when the database
  * answers again.
  */
-export function createApply({ decide, suspects, log, now }: ApplyOptions): {
+export function createApply({ decide, suspects, log, now, onSettled = () => undefined }: ApplyOptions): {
   apply: Apply;
   settleUp: () => Promise<void>;
 } {
   const settle = async (subscription: Subscription, settling: Settling) => {
     const settled = await subscription.settle(settling.delivery, settlementOf(settling.outcome));
     log[levelOf(settling.outcome)](lineOf(settling, settled, now()), 'message.settled');
+    onSettled(settling, settled);
     return settled;
   };
   const alone = createApplyAlone({ decide, settle, suspects, now });

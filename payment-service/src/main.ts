@@ -6,6 +6,7 @@ import {
   createSubscription,
   durabilityOf,
   readBacklog,
+  readFigures,
   readPaymentPosition,
   requestTranslation,
   streamOptionsOf,
@@ -16,6 +17,7 @@ import {
   createCrashPoint,
   createDoor,
   createLog,
+  createRegistry,
   isLoopback,
   listen,
   openTracing,
@@ -30,6 +32,9 @@ import { createBacklog } from './backlog.ts';
 import { readConfig } from './config.ts';
 import { createConsumer } from './consumer.ts';
 import { createDecide } from './decide.ts';
+import { createLedger } from './ledger.ts';
+import { createApplyMetrics } from './metrics.ts';
+import { addQueueMetrics } from './queue-metrics.ts';
 import { createRedriver } from './redrive.ts';
 import { createReplay } from './replay.ts';
 import { createMongoStore } from './store-mongo.ts';
@@ -74,10 +79,18 @@ const check = watchBroker({
 });
 const now = () => new Date();
 const clock = () => performance.now();
-const decide = traceDecide(createDecide({ store, webhooks, now, pass }), tracing);
-const { apply, settleUp } = createApply({ decide, suspects: createMongoSuspects({ link }), log, now });
-const subscription = createSubscription({ broker, log, pass });
-const aside = createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass });
+const ledger = createLedger();
+const registry = createRegistry(() => readiness());
+const metrics = createApplyMetrics({ registry, ledger, now });
+const decide = traceDecide(createDecide({ store: metrics.watchStore(store), webhooks, now, pass }), tracing);
+const suspects = createMongoSuspects({ link });
+const applying = createApply({ decide, suspects, log, now, onSettled: metrics.settled });
+const apply = ledger.watchApply(metrics.watchApply(applying.apply));
+const subscription = ledger.watch(createSubscription({ broker, log, pass }), 'payment');
+const aside = ledger.watch(
+  createSubscription({ broker, log, from: 'backlog', heldMax: replayHeldMax, pass }),
+  'backlog',
+);
 const backlog = createBacklog({
   subscription: aside,
   apply,
@@ -89,7 +102,7 @@ const replay = createReplay({
   broker,
   live: subscription,
   backlog,
-  setAside: createSetAside({ broker }),
+  setAside: ledger.watchSetAside(createSetAside({ broker })),
   read: { payment: () => readPaymentPosition(broker), backlog: () => readBacklog(broker) },
   store: createMongoReplayStore({ link, log }),
   databaseUp: () => link.state().ok,
@@ -113,11 +126,11 @@ const consumer = createConsumer({
   apply,
   store,
   log,
-  sift: replay.sift,
+  sift: ledger.watchSift(replay.sift),
   onDatabaseAway: link.onAway,
   onReturn: () => {
     replay.begin();
-    settleUp().catch(fail);
+    applying.settleUp().catch(fail);
   },
 });
 
@@ -152,6 +165,14 @@ const readiness = (): Readiness => {
   };
 };
 
+addQueueMetrics({
+  registry,
+  log,
+  readFigures: () => readFigures(broker),
+  queues: { payment: subscription, backlog: aside },
+  replay,
+  brokerPaces,
+});
 const letters = createDeadLetters({ broker });
 const redrives = createMongoRedrives({ link });
 const door = createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) });
@@ -159,6 +180,7 @@ const app = createPaymentApp({
   log,
   tracing,
   readiness,
+  registry,
   store,
   webhooks,
   translate: (webhook) => requestTranslation(broker, webhook),

@@ -1,4 +1,4 @@
-import { healthPaths, problemResponses } from '@paystream/runtime';
+import { healthPaths, metricsPaths, problemResponses } from '@paystream/runtime';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import { deadLetterPaths } from './dead-letter-openapi.ts';
@@ -167,5 +167,6 @@ export const openapi: object = createDocument({
       },
     },
     ...healthPaths,
+    ...metricsPaths,
   },
 });

@@ -18,6 +18,7 @@ const reads = [
   '/dead-letters',
   '/dead-letters/1',
   '/redrives',
+  '/metrics',
 ];
 
 beforeAll(async () => {

@@ -5,6 +5,7 @@ export * from './http-server.ts';
 export * from './input.ts';
 export * from './lifecycle.ts';
 export * from './log.ts';
+export * from './metrics.ts';
 export * from './openapi.ts';
 export * from './operator-input.ts';
 export * from './operators.ts';

@@ -89,3 +89,21 @@ export const healthPaths: ZodOpenApiPathsObject = {
     },
   },
 };
+
+/** `GET /metrics` of both services. */
+export const metricsPaths: ZodOpenApiPathsObject = {
+  '/metrics': {
+    get: {
+      operationId: 'metrics',
+      summary: 'What Prometheus collects',
+      security: [{ operatorToken: [] }, {}],
+      responses: {
+        '200': {
+          description: 'The text format of Prometheus, version 0.0.4',
+          content: { 'text/plain': { schema: z.string() } },
+        },
+        ...problemResponses('unauthorized', 'forbidden'),
+      },
+    },
+  },
+};

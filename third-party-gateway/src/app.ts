@@ -3,6 +3,8 @@ import {
   createApp,
   createDirect,
   type Log,
+  type MetricsRoute,
+  mountMetrics,
   onlyMethods,
   type Readiness,
   type Tracing,
@@ -15,6 +17,7 @@ export interface GatewayOptions extends IntakeOptions, RefusedRoutesOptions {
   log: Log;
   readiness: () => Readiness;
   tracing?: Tracing | undefined;
+  metrics: MetricsRoute;
   /** Whether a plain webhook is taken without Express. The answers are the same to the byte. */
   direct?: boolean;
 }
@@ -28,6 +31,7 @@ export function createGateway({
   log,
   readiness,
   tracing,
+  metrics,
   direct = true,
   ...options
 }: GatewayOptions): RequestListener {
@@ -41,6 +45,7 @@ export function createGateway({
       routes.post(route, (req, res) => intake(req, res, String(req.params.source)));
       routes.all(route, onlyMethods('POST'));
       mountRefused(routes, options);
+      mountMetrics(routes, metrics);
     },
   });
   if (!direct) return app;

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Publisher, webhookBytesMax } from '@paystream/nats';
-import { type HttpServer, listen } from '@paystream/runtime';
+import { createDoor, createRegistry, type HttpServer, listen } from '@paystream/runtime';
 import { pino } from 'pino';
 import { openRaw } from '../../runtime/src/testing/raw-http.ts';
 import { eventually } from '../../test/harness.ts';
 import { createGateway } from './app.ts';
+import { createGatewayMetrics } from './metrics.ts';
 import type { Source } from './source.ts';
 import { keepsNothing, openXPayment } from './testing/start-gateway.ts';
 
@@ -57,11 +58,15 @@ async function startWay(direct: boolean): Promise<Way> {
   }
   const sources = new Sources(sourcesOf().map((source) => [source.name, source]));
   const log = pino({ level: 'debug', base: null }, { write: (line) => void lines.push(JSON.parse(line)) });
+  const readiness = () => ({ ready: true, parts: {} });
+  const registry = createRegistry(readiness);
   const app = createGateway({
     log,
-    readiness: () => ({ ready: true, parts: {} }),
+    readiness,
     sources: () => sources,
     publisher,
+    observe: createGatewayMetrics({ registry, sources: [] }),
+    metrics: { registry, door: createDoor({ tokens: [], open: true }) },
     closedBecause: () => undefined,
     ...keepsNothing,
     direct,

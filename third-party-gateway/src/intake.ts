@@ -11,6 +11,7 @@ import {
   traceparentOf,
 } from '@paystream/runtime';
 import getRawBody from 'raw-body';
+import type { IntakeObserver } from './metrics.ts';
 import { type Published, publishAll } from './publish-all.ts';
 import type { KeepRefused } from './refused-keeper.ts';
 import { type Accepted, type Decision, inOneLine, type Source } from './source.ts';
@@ -23,16 +24,28 @@ export interface IntakeOptions {
   keepRefused: KeepRefused;
   /** Why nothing can be taken now, or undefined. */
   closedBecause: () => string | undefined;
+  observe: IntakeObserver;
 }
 
 /**
  * Takes one webhook: answers 200 only when the stream holds all that came of it. Whatever goes wrong is thrown as a
  * Problem, and then the sender has to send again or to mend what it sends.
  */
-export function createIntake({ sources, publisher, keepRefused, closedBecause }: IntakeOptions) {
+export function createIntake({ sources, publisher, keepRefused, closedBecause, observe }: IntakeOptions) {
   return async (req: IncomingMessage, res: Answer, name: string): Promise<void> => {
-    const receivedAt = new Date();
     const source = sources().get(name);
+    observe.begun();
+    try {
+      const { duplicate } = await take(req, res, source);
+      observe.answered(source, duplicate ? 'duplicate' : 'stored');
+    } catch (error) {
+      observe.answered(source, error instanceof Problem ? error.code : 'internal-error');
+      throw error;
+    }
+  };
+
+  async function take(req: IncomingMessage, res: Answer, source: Source | undefined) {
+    const receivedAt = new Date();
     if (source === undefined) throw new Problem('unknown-source', `No source of that name is configured.`);
     addToLine(res, { source: source.name });
     checkJsonType(req);
@@ -43,6 +56,7 @@ export function createIntake({ sources, publisher, keepRefused, closedBecause }:
     keepRefused({ source, webhook, decision });
     const accepted = acceptedOf(decision);
     addToLine(res, inLine(accepted));
+    observe.verified(source, accepted.keyId);
     // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
     const waitS = await source.admit?.();
     if (waitS !== undefined) throw tooMany(waitS);
@@ -52,8 +66,10 @@ export function createIntake({ sources, publisher, keepRefused, closedBecause }:
     const trace = { traceparent: traceparentOf(res) };
     const published = await publishAll({ publisher, accepted, trace });
     addToLine(res, { outcome: published.status });
-    answer(res, source, published);
-  };
+    const answered = answer(res, source, published);
+    if (accepted.unmapped.length > 0) observe.unmapped(source);
+    return answered;
+  }
 }
 
 /** What the log tells of a webhook: of its words nothing but ids and actions. */
@@ -65,7 +81,7 @@ function inLine({ keyId, events, unmapped, webhook }: Accepted) {
   return { key: keyId, txId, action, eventId, ...many, ...missed, webhookId: webhook?.id };
 }
 
-function answer(res: Answer, source: Source, published: Published): void {
+function answer(res: Answer, source: Source, published: Published): { duplicate: boolean } {
   if (published.status === 'unavailable') {
     addToLine(res, { reason: published.reason, detail: published.detail.slice(0, 300) });
     throw unavailable(reasons[published.reason], published.retryAfterS);
@@ -83,6 +99,7 @@ function answer(res: Answer, source: Source, published: Published): void {
       sequence,
       ...(messages.length > 1 ? { messages } : {}),
     });
+  return { duplicate };
 }
 
 // In words for the sender: nothing about what stands behind us.

@@ -13,6 +13,8 @@ import {
   createCrashPoint,
   createDoor,
   createLog,
+  createRegistry,
+  isLoopback,
   listen,
   openTracing,
   type PartState,
@@ -22,6 +24,7 @@ import {
 import { createGateway } from './app.ts';
 import { readConfig, readSources } from './config.ts';
 import { createLiveSources } from './live-sources.ts';
+import { createGatewayMetrics } from './metrics.ts';
 import { createRefusedKeeper } from './refused-keeper.ts';
 import { createRetryRefused } from './retry-refused.ts';
 import { createTranslateAgain } from './translate-again.ts';
@@ -71,8 +74,12 @@ function brokerPart({ up, ok, looked }: { up: boolean; ok: boolean; looked: bool
 }
 
 const pass = createCrashPoint({ at: config.CRASH_AT, log });
+const registry = createRegistry(readiness);
+const metrics = createGatewayMetrics({ registry, sources: [...sources.current().values()] });
 const publisher = tracePublisher(
-  createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass }),
+  metrics.watchPublisher(
+    createPublisher({ broker, duplicateWindowMs: config.DUPLICATE_WINDOW, pass, onSend: metrics.sent }),
+  ),
   tracing,
 );
 const translate = createTranslateAgain({ sources: sources.current, publisher });
@@ -91,6 +98,11 @@ const app = createGateway({
   retry: createRetryRefused({ sources: sources.current, refused, publisher }),
   // Third parties reach this service, through a proxy on this machine too: nobody looks without a token.
   door: createDoor({ tokens: config.OPERATOR_TOKENS, open: false }),
+  observe: metrics,
+  metrics: {
+    registry,
+    door: createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) }),
+  },
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
     broker.state().up && check.state().report === undefined

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createDoor, type Door } from '@paystream/runtime';
 import { createOpenapiCheck } from '../../runtime/src/testing/openapi-check.ts';
 import { sendRaw } from '../../runtime/src/testing/raw-http.ts';
 import { eventually, webhook } from '../../test/harness.ts';
@@ -12,6 +13,7 @@ let gateway: TestGateway;
 let breakPublisher = false;
 let verifies = false;
 let limited = false;
+let door: Door = createDoor({ tokens: [], open: true });
 const sources = () =>
   adapterCases()
     .filter(({ adapter }) => ['x-payment', 'standard-webhooks'].includes(adapter.name))
@@ -21,6 +23,7 @@ const sources = () =>
 beforeAll(async () => {
   gateway = await startTestGateway({
     sources,
+    door: { needs: (role) => (req, res, next) => door.needs(role)(req, res, next) },
     timeouts: { headersTimeoutMs: 200, requestTimeoutMs: 200 },
     publisher: (real) => ({
       publish: (event, trace) => {
@@ -141,6 +144,28 @@ const webhookWays = (template: string, path: string): Record<string, Way> => {
   };
 };
 
+/** With the door as it is in each case. */
+function metricsWays(): Record<string, Way> {
+  const withDoor = (one: Door) => async () => {
+    door = one;
+    const answer = await send('/metrics');
+    door = createDoor({ tokens: [], open: true });
+    return answer;
+  };
+  const somebody = { name: 'vera', role: 'viewer', tokenHash: Buffer.alloc(32) } as const;
+  const broken: Door = {
+    needs: () => () => {
+      throw new TypeError('a bug');
+    },
+  };
+  return {
+    'get /metrics 200': () => send('/metrics'),
+    'get /metrics 401': withDoor(createDoor({ tokens: [somebody], open: false })),
+    'get /metrics 403': withDoor(createDoor({ tokens: [], open: false })),
+    'get /metrics 500': withDoor(broken),
+  };
+}
+
 const ways: Record<string, Way> = {
   ...webhookWays('/webhooks/x-payment', '/webhooks/x-payment'),
   ...webhookWays('/webhooks/{source}', '/webhooks/standard-webhooks'),
@@ -149,6 +174,7 @@ const ways: Record<string, Way> = {
   'get / 200': () => send('/'),
   'get /healthz 200': () => send('/healthz'),
   'get /readyz 200': () => send('/readyz'),
+  ...metricsWays(),
   // The last ones, since the broker does not come back.
   'get /readyz 503': async () => {
     await gateway.broker().stop();

@@ -1,4 +1,4 @@
-import { healthPaths, problemResponses } from '@paystream/runtime';
+import { healthPaths, metricsPaths, problemResponses } from '@paystream/runtime';
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import { webhookIdHeader, xPaymentBodySchema } from './adapters/x-payment.ts';
@@ -115,5 +115,6 @@ export const openapi: object = createDocument({
     },
     ...refusedPaths,
     ...healthPaths,
+    ...metricsPaths,
   },
 });

@@ -1,5 +1,5 @@
 import type { DeadLetters } from '@paystream/nats';
-import { createDoor, listen, type OperatorToken } from '@paystream/runtime';
+import { createDoor, createRegistry, listen, type OperatorToken } from '@paystream/runtime';
 import { createOpenapiCheck } from '../../../runtime/src/testing/openapi-check.ts';
 import { createPaymentApp } from '../app.ts';
 import { createDecide } from '../decide.ts';
@@ -87,6 +87,7 @@ export async function startApi(
     webhooks,
     translate,
     readiness,
+    registry: createRegistry(readiness),
     stopping: stopping.signal,
     door: createDoor({ tokens, open }),
     replay,
@@ -137,6 +138,7 @@ const plainPaths = new Set([
   '/dead-letters',
   '/dead-letters/redrive',
   '/redrives',
+  '/metrics',
 ]);
 
 function templateOf(path: string): string | undefined {

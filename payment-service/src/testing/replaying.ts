@@ -84,7 +84,13 @@ export function createFakeQueue(): FakeQueue {
       wake();
     },
     run: async () => undefined,
-    state: () => ({ pulling: runs(), detail: '', pausedFor: [...reasons.keys()], deadLettersTaken: true }),
+    state: () => ({
+      pulling: runs(),
+      detail: '',
+      pausedFor: [...reasons.keys()],
+      deadLettersTaken: true,
+      held: ready.length,
+    }),
     pullOnce: unused,
     whenResumed: unused,
   };

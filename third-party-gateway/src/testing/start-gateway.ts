@@ -11,6 +11,8 @@ import {
 } from '@paystream/nats';
 import {
   createDoor,
+  createRegistry,
+  type Door,
   type HttpServer,
   type ListenOptions,
   listen,
@@ -21,6 +23,7 @@ import {
 import { pino } from 'pino';
 import { eventually, throwAwayFolder } from '../../../test/harness.ts';
 import { createGateway } from '../app.ts';
+import { createGatewayMetrics } from '../metrics.ts';
 import { createRefusedKeeper } from '../refused-keeper.ts';
 import { createRetryRefused } from '../retry-refused.ts';
 import type { Source } from '../source.ts';
@@ -63,6 +66,8 @@ export interface TestGatewayOptions {
   tokens?: OperatorToken[];
   /** In the place of the promised times, so that a test need not wait for them. */
   timeouts?: Pick<ListenOptions, 'headersTimeoutMs' | 'requestTimeoutMs'>;
+  /** In the place of one that is open to whoever looks. */
+  door?: Door;
 }
 
 /** Tokens of one person for each role: `Bearer <role>-token`. */
@@ -87,6 +92,7 @@ export async function startTestGateway({
   sources = openXPayment,
   tokens = oneOfEach,
   timeouts,
+  door = createDoor({ tokens: [], open: true }),
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const folder = throwAwayFolder('gateway');
   const binary = resolveServers().natsServer;
@@ -96,17 +102,20 @@ export async function startTestGateway({
   const connection = connectBroker({ uri: broker.uri, name: 'gateway', log });
   await provision(await connection.whenUp(AbortSignal.timeout(10_000)), { mode: 'create' });
 
-  const real = createPublisher({ broker: connection });
+  const readiness = () => ({
+    ready: connection.state().up,
+    parts: { broker: { ok: connection.state().up, detail: '' } },
+  });
+  const registry = createRegistry(readiness);
+  const metrics = createGatewayMetrics({ registry, sources: sources() });
+  const real = metrics.watchPublisher(createPublisher({ broker: connection, onSend: metrics.sent }));
   const publishing = publisher === undefined ? real : publisher(real);
   const current = () => new Map(sources().map((source) => [source.name, source]));
   const refused = createRefusedWebhooks({ broker: connection });
   const keeper = createRefusedKeeper({ refused, log });
   const app = createGateway({
     log,
-    readiness: () => ({
-      ready: connection.state().up,
-      parts: { broker: { ok: connection.state().up, detail: '' } },
-    }),
+    readiness,
     sources: current,
     publisher: publishing,
     keepRefused: keeper.keep,
@@ -114,6 +123,8 @@ export async function startTestGateway({
     refused,
     retry: createRetryRefused({ sources: current, refused, publisher: publishing }),
     door: createDoor({ tokens, open: false }),
+    observe: metrics,
+    metrics: { registry, door },
     closedBecause,
   });
   const server: HttpServer = await listen(app, { port: 0, host: '127.0.0.1', ...timeouts });
