@@ -1,4 +1,5 @@
 import {
+  brokerAddressOf,
   connectBroker,
   createPublisher,
   durabilityOf,
@@ -26,13 +27,7 @@ const config = configOrExit(name, readConfig);
 const log = createLog({ name, level: config.LOG_LEVEL });
 const sources = configOrExit(name, () => createLiveSources({ read: () => readSources(config), log }));
 process.on('SIGHUP', sources.reload);
-const broker = connectBroker({
-  uri: config.NATS_URI,
-  name,
-  user: config.NATS_USER,
-  password: config.NATS_PASSWORD,
-  log,
-});
+const broker = connectBroker({ ...configOrExit(name, () => brokerAddressOf(config)), name, log });
 let stopping = false;
 const { fail } = stopOnSignal({ log, stop: () => stop() });
 const check = watchBroker({
