@@ -23,13 +23,20 @@ export interface BrokerAddress {
 /** Throws a ConfigError where the settings contradict each other: TLS for some only would send the password in the clear. */
 export function brokerAddressOf(settings: BrokerSettings): BrokerAddress {
   const { NATS_URI, NATS_USER, NATS_PASSWORD, NATS_CA_FILE, NATS_CERT_FILE, NATS_KEY_FILE } = settings;
-  const asking = addressesOf(NATS_URI).map((address) => address.startsWith('tls://'));
+  const addresses = addressesOf(NATS_URI);
+  const asking = addresses.map((address) => address.startsWith('tls://'));
   const asksForTls = asking.includes(true);
   const files = { caFile: NATS_CA_FILE, certFile: NATS_CERT_FILE, keyFile: NATS_KEY_FILE };
   const given = Object.entries(files).flatMap(([name, path]) => (path === undefined ? [] : [[name, path]]));
   const wrong = [
     ...(asksForTls && asking.includes(false)
       ? ['NATS_URI: must say tls:// for every address, or for none']
+      : []),
+    // The client looks for `localhost` in the certificate of a numeric address, whatever the address is (tried).
+    ...(asksForTls && addresses.some(isNumeric)
+      ? [
+          'NATS_URI: must name each host behind tls://, since a certificate is not compared with a numeric address',
+        ]
       : []),
     ...(!asksForTls && given.length > 0
       ? ['NATS_URI: must begin with tls:// where NATS_CA_FILE, NATS_CERT_FILE or NATS_KEY_FILE is set']
@@ -42,6 +49,8 @@ export function brokerAddressOf(settings: BrokerSettings): BrokerAddress {
   const tls: TlsOptions = Object.fromEntries(given);
   return { uri: NATS_URI, user: NATS_USER, password: NATS_PASSWORD, ...(asksForTls ? { tls } : {}) };
 }
+
+const isNumeric = (address: string) => /^tls:\/\/(\[|[\d.]+(:\d+)?$)/.test(address);
 
 export const addressesOf = (uri: string) => uri.split(',').map((address) => address.trim());
 
