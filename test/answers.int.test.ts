@@ -41,7 +41,11 @@ const requests = [
   'GET /webhooks-received/none',
   'BREW /',
 ];
-const garbage = ['nonsense\r\n\r\n', 'GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/9.9\r\nhost: a\r\n\r\n'];
+const garbage = [
+  'nonsense\r\n\r\n',
+  'GET / HTTP/1.1\r\nconnection: close\r\n\r\n',
+  'GET / HTTP/9.9\r\nhost: a\r\nconnection: close\r\n\r\n',
+];
 
 // Of Node, the servers, and every package that has a part in an answer. Addresses have a number more.
 const versions = /(?<![\d.])v?\d+\.\d+\.\d+(?![\d.])/;
