@@ -24,32 +24,36 @@ export interface BrokerAddress {
 export function brokerAddressOf(settings: BrokerSettings): BrokerAddress {
   const { NATS_URI, NATS_USER, NATS_PASSWORD, NATS_CA_FILE, NATS_CERT_FILE, NATS_KEY_FILE } = settings;
   const addresses = addressesOf(NATS_URI);
-  const asking = addresses.map((address) => address.startsWith('tls://'));
+  const asking = addresses.map((address) => tlsScheme.test(address));
   const asksForTls = asking.includes(true);
   const files = { caFile: NATS_CA_FILE, certFile: NATS_CERT_FILE, keyFile: NATS_KEY_FILE };
   const given = Object.entries(files).flatMap(([name, path]) => (path === undefined ? [] : [[name, path]]));
-  const wrong = [
-    ...(asksForTls && asking.includes(false)
-      ? ['NATS_URI: must say tls:// for every address, or for none']
-      : []),
-    // The client looks for `localhost` in the certificate of a numeric address, whatever the address is (tried).
-    ...(asksForTls && addresses.some(isNumeric)
-      ? [
-          'NATS_URI: must name each host behind tls://, since a certificate is not compared with a numeric address',
-        ]
-      : []),
-    ...(!asksForTls && given.length > 0
-      ? ['NATS_URI: must begin with tls:// where NATS_CA_FILE, NATS_CERT_FILE or NATS_KEY_FILE is set']
-      : []),
-    ...((NATS_CERT_FILE === undefined) === (NATS_KEY_FILE === undefined)
-      ? []
-      : ['NATS_CERT_FILE: needs NATS_KEY_FILE, and the reverse']),
+  const rules: [boolean, string][] = [
+    [addresses.every(isAddress), 'NATS_URI: must be tls://host:port or nats://host:port'],
+    [!asksForTls || !asking.includes(false), 'NATS_URI: must say tls:// for every address, or for none'],
+    [
+      !asksForTls || !addresses.some(isNumeric),
+      'NATS_URI: must name each host behind tls://, as its certificate does',
+    ],
+    [
+      asksForTls || given.length === 0,
+      'NATS_URI: must say tls:// where NATS_CA_FILE or NATS_CERT_FILE is set',
+    ],
+    [
+      (NATS_CERT_FILE === undefined) === (NATS_KEY_FILE === undefined),
+      'NATS_CERT_FILE: needs NATS_KEY_FILE, and the reverse',
+    ],
   ];
+  const wrong = rules.flatMap(([holds, words]) => (holds ? [] : [words]));
   if (wrong.length > 0) throw new ConfigError(wrong);
   const tls: TlsOptions = Object.fromEntries(given);
   return { uri: NATS_URI, user: NATS_USER, password: NATS_PASSWORD, ...(asksForTls ? { tls } : {}) };
 }
 
+const tlsScheme = /^tls:\/\//;
+// The client passes over a scheme that it does not know: a misspelt tls:// would be no TLS.
+const isAddress = (address: string) => /^((tls|nats):\/\/)?(\[[\da-f:]+\]|[\w.-]+)(:\d+)?$/.test(address);
+// The client looks for `localhost` in the certificate of a numeric address, whatever the address is (tried).
 const isNumeric = (address: string) => /^tls:\/\/(\[|[\d.]+(:\d+)?$)/.test(address);
 
 export const addressesOf = (uri: string) => uri.split(',').map((address) => address.trim());
@@ -58,17 +62,24 @@ export const addressesOf = (uri: string) => uri.split(',').map((address) => addr
 export function describeBrokerFailure(error: unknown, { tls }: Pick<BrokerAddress, 'tls'>): string {
   const message = describeError(error);
   const code = error instanceof Error && 'code' in error ? error.code : '';
+  // A broker that wants TLS gets it in any case, so its certificate can be wrong where nobody asked for one.
+  const hints = tls === undefined ? certificateHints : [...certificateHints, ...tlsHints];
   const [, hint] = hints.find(([seen]) => seen.test(`${message} ${code}`)) ?? [];
-  return tls === undefined || hint === undefined ? message : `${message}; ${hint}`;
+  return hint === undefined ? message : `${message}; ${hint}`;
 }
 
-const hints: readonly [RegExp, string][] = [
+type Hint = readonly [RegExp, string];
+
+const certificateHints: readonly Hint[] = [
   [
     /self.signed certificate|unable to (verify|get)/i,
     'name the CA that signed the certificate of the broker in NATS_CA_FILE',
   ],
   [/certificate's altnames/, 'name the broker in NATS_URI as its certificate does'],
   [/certificate has expired/, 'renew the certificate of the broker'],
+];
+
+const tlsHints: readonly Hint[] = [
   [/SERVER_OPT_NA/, 'NATS_URI says tls:// and the broker offers none; it was told nothing'],
   // A broker that wants a certificate and is shown none, or the wrong one, only hangs up.
   [

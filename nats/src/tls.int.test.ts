@@ -153,6 +153,13 @@ describe('a tls:// address', () => {
     expect(heard).not.toContain('CONNECT');
   });
 
+  test('is what one is told to write where the broker asks for TLS', async () => {
+    const { port } = await startBroker(`${tlsBlock(server)}\n${users}`);
+    const { away } = join({ ...credentials, NATS_URI: `nats://localhost:${port}` });
+
+    expect(await away()).toContain('NATS_CA_FILE');
+  });
+
   test('is understood by npm run provision', async () => {
     const { port } = await startBroker(`${tlsBlock(server)}\n${users}`);
     const env = { ...credentials, NATS_URI: `tls://localhost:${port}` };
