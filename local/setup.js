@@ -1,4 +1,4 @@
-// Runs before anything is installed (npm's prestart, predemo and pretest): plain JavaScript, no dependency. The first
+// Runs before anything is installed (the first thing that npm start, test, demo, bench and chaos do): plain JavaScript, no dependency. The first
 // check must be readable by an old Node, so everything else is loaded after it.
 import { nodeProblem } from './setup/node-version.js';
 

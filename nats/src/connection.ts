@@ -1,5 +1,6 @@
-import { describeError, type Log, pause } from '@paystream/runtime';
+import { type Log, pause } from '@paystream/runtime';
 import { connect, Events, type NatsConnection, type Status } from 'nats';
+import { addressesOf, type BrokerAddress, describeBrokerFailure } from './broker-address.ts';
 import { atMost } from './waiting.ts';
 
 export interface BrokerState {
@@ -22,13 +23,9 @@ export interface BrokerConnection {
   close(): Promise<void>;
 }
 
-export interface BrokerOptions {
-  /** One or more addresses, separated by commas. */
-  uri: string;
+export interface BrokerOptions extends BrokerAddress {
   /** The service's name, as the broker's operator sees it. Also keeps its replies apart from others'. */
   name: string;
-  user?: string | undefined;
-  password?: string | undefined;
   log: Log;
 }
 
@@ -68,7 +65,7 @@ export function connectBroker(options: BrokerOptions): BrokerConnection {
       try {
         connection = await open(options);
       } catch (error) {
-        change({ up: false, detail: describeError(error) });
+        change({ up: false, detail: describeBrokerFailure(error, options) });
         await pause(reconnectEveryMs, closing.signal);
         continue;
       }
@@ -77,7 +74,7 @@ export function connectBroker(options: BrokerOptions): BrokerConnection {
       change({ up: true, detail: `connected to ${connection.getServer()}` });
       void follow(connection, { change, log });
       const error = await connection.closed();
-      change({ up: false, detail: error ? describeError(error) : 'closed' });
+      change({ up: false, detail: error ? describeBrokerFailure(error, options) : 'closed' });
     }
   };
   const running = run();
@@ -109,13 +106,14 @@ export function connectBroker(options: BrokerOptions): BrokerConnection {
 
 const inboxPrefixOf = (name: string) => `_INBOX_${name}`;
 
-function open({ uri, name, user, password }: BrokerOptions): Promise<NatsConnection> {
+function open({ uri, name, user, password, tls }: BrokerOptions): Promise<NatsConnection> {
   return connect({
-    servers: uri.split(',').map((server) => server.trim()),
+    servers: addressesOf(uri),
     name,
     inboxPrefix: inboxPrefixOf(name),
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { pass: password }),
+    ...(tls === undefined ? {} : { tls }),
     timeout: connectTimeoutMs,
     maxReconnectAttempts: -1,
     reconnectTimeWait: reconnectEveryMs,

@@ -4,6 +4,7 @@ export {
   batchMax,
   publishBatch,
 } from './batch.ts';
+export { type BrokerAddress, brokerAddressOf } from './broker-address.ts';
 export { type BrokerCheckState, durabilityOf, watchBroker } from './broker-check.ts';
 export { type BrokerConnection, type BrokerState, connectBroker } from './connection.ts';
 export { deadLetterHeaders } from './dead-letter.ts';

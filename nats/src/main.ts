@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { configOrExit, createLog, describeError } from '@paystream/runtime';
 import type { NatsConnection } from 'nats';
 import { asyncapiFile } from './asyncapi.ts';
+import { brokerAddressOf } from './broker-address.ts';
 import { type Config, readConfig } from './config.ts';
 import { connectBroker } from './connection.ts';
 import { definitionFiles } from './definitions.ts';
@@ -21,7 +22,8 @@ Brings the streams and the consumers on the broker to what Paystream needs, and 
   --definitions <folder>  writes the JSON definitions for the nats CLI, and asyncapi.json; needs no broker
   --help                  this text
 
-Environment, or .env in the root: NATS_URI (nats://127.0.0.1:4222), NATS_USER, NATS_PASSWORD,
+Environment, or .env in the root: NATS_URI (nats://127.0.0.1:4222), NATS_USER, NATS_PASSWORD, with a tls:// address
+NATS_CA_FILE, NATS_CERT_FILE, NATS_KEY_FILE,
 DUPLICATE_WINDOW (10m), STREAM_REPLICAS (1 or 3), STREAM_MAX_BYTES (2147483648), REPLAY_MODE (broker: the consumer
 is made with JetStream's own replay policy original).
 
@@ -93,10 +95,8 @@ async function provisionBroker(
 ): Promise<number> {
   const uri = config.NATS_URI.replaceAll(/\/\/[^@/,]*@/g, '//');
   const broker = connectBroker({
-    uri: config.NATS_URI,
+    ...configOrExit('provision', () => brokerAddressOf(config)),
     name: 'provision',
-    user: config.NATS_USER,
-    password: config.NATS_PASSWORD,
     log: createLog({ name: 'provision', level: 'silent' }),
   });
   let connection: NatsConnection;

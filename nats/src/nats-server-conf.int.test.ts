@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { freePort, resolveServer } from '@paystream/local';
-import { connect, type NatsConnection } from 'nats';
+import { connect, headers, type NatsConnection } from 'nats';
 import { type BrokerConnection, connectBroker } from './connection.ts';
 import { createDeadLetters } from './dead-letters.ts';
 import { readBacklog, readPaymentPosition } from './positions.ts';
@@ -190,12 +190,41 @@ describe('the user gateway', () => {
       '$JS.API.STREAM.MSG.GET.payment-dead-letters',
       '$JS.API.STREAM.MSG.DELETE.payment-dead-letters',
       '$JS.ACK.payment-backlog.payment-backlog-consumer.1.1.1.1.0',
-      '$JS.API.STREAM.MSG.GET.payment',
-      '$JS.API.DIRECT.GET.payment',
       '$JS.API.CONSUMER.CREATE.refused-webhooks.mine',
       '$JS.API.STREAM.UPDATE.refused-webhooks',
+      // In the place of somebody else: another's message acknowledged, an answer made up, a translation asked for.
+      '$JS.ACK._.hash.payment.payment-consumer.1.1.1.1.0.token',
+      '_INBOX_payment-service.answer',
+      'webhooks.translate',
+      // Every other way to read: consumers of any name and of none, direct get, a copy of the stream under another name.
+      '$JS.API.CONSUMER.CREATE.payment',
+      '$JS.API.CONSUMER.CREATE.payment.payment-consumer.payments.new',
+      '$JS.API.CONSUMER.DURABLE.CREATE.payment.mine',
+      '$JS.API.CONSUMER.MSG.NEXT.payment-backlog.payment-backlog-consumer',
+      '$JS.API.STREAM.MSG.GET.payment',
+      '$JS.API.DIRECT.GET.payment',
+      '$JS.API.DIRECT.GET.payment.payments.new',
+      '$JS.API.STREAM.CREATE.copy',
+      '$JS.API.STREAM.SNAPSHOT.payment',
+      '$JS.API.STREAM.RESTORE.payment',
+      // Every other way to do harm.
+      '$JS.API.STREAM.UPDATE.payment',
+      '$JS.API.STREAM.MSG.DELETE.payment',
+      '$JS.API.STREAM.PURGE.payment-backlog',
+      '$JS.API.STREAM.DELETE.payment-dead-letters',
+      '$JS.API.CONSUMER.DELETE.payment.payment-consumer',
+      '$JS.API.CONSUMER.PAUSE.payment.payment-consumer',
+      '$JS.API.CONSUMER.RESET.payment.payment-consumer',
+      '$JS.API.CONSUMER.UNPIN.payment.payment-consumer',
+      '$JS.API.CONSUMER.LEADER.STEPDOWN.payment.payment-consumer',
+      '$JS.API.STREAM.LEADER.STEPDOWN.payment',
+      '$JS.API.STREAM.PEER.REMOVE.payment',
+      '$JS.API.ACCOUNT.PURGE.$G',
+      '$JS.API.META.LEADER.STEPDOWN',
+      '$SYS.REQ.SERVER.PING',
+      '$SYS.REQ.ACCOUNT.PING.CONNZ',
     ]) {
-      expect(await isRefusedToPublish(connection, subject)).toBe(true);
+      expect([subject, await isRefusedToPublish(connection, subject)]).toEqual([subject, true]);
     }
     await refused(manager.streams.getMessage('payment', { seq: 1 }));
     await refused(manager.streams.purge('payment'));
@@ -208,12 +237,48 @@ describe('the user gateway', () => {
     await expect(readAll(heard)).rejects.toThrow(/permissions violation/i);
   });
 
-  test('cannot hear the replies of the others', async () => {
+  test.each([
+    '_INBOX_payment-service.>',
+    '_INBOX.>',
+    'payments.>',
+    'backlog.payments.*',
+    'dead-letters.payments.*',
+    '$JS.API.>',
+    '$JS.ACK.>',
+    '$JS.EVENT.>',
+    '>',
+  ])('cannot hear %s', async (subject) => {
     const connection = await up(as('gateway', 'third-party-gateway'));
-    const heard = connection.subscribe('_INBOX_payment-service.>');
+    const heard = connection.subscribe(subject);
     await connection.flush();
 
     await expect(readAll(heard)).rejects.toThrow(/permissions violation/i);
+  });
+
+  test('cannot have the broker do by its own word what it may not do itself', async () => {
+    const connection = await up(as('gateway', 'third-party-gateway'));
+    const before = await stateOf('payment');
+    // The broker's word goes to the reply subject, whatever that is; the request of a purge may have a sequence in it too.
+    const asReplies = [
+      '$JS.API.STREAM.PURGE.payment',
+      '$JS.API.STREAM.MSG.DELETE.payment',
+      '$JS.API.STREAM.DELETE.payment',
+      '$JS.API.CONSUMER.DELETE.payment.payment-consumer',
+      '$JS.API.CONSUMER.CREATE.payment.mine',
+    ];
+    for (const reply of asReplies) connection.publish('payments.draft', '{}', { reply });
+    // A message of this kind takes the place of all before it, where the stream allows that.
+    const rollup = headers();
+    rollup.set('Nats-Rollup', 'all');
+    const answer = await connection.request('payments.draft', '{}', { headers: rollup, timeout: 5_000 });
+
+    expect(answer.json()).toMatchObject({ error: { description: expect.stringContaining('rollup') } });
+    expect(await stateOf('payment')).toBe(before + asReplies.length);
+    const manager = await (await operator()).jetstreamManager();
+    expect((await manager.consumers.list('payment').next()).map(({ name }) => name)).toEqual([
+      'payment-consumer',
+    ]);
+    await manager.streams.purge('payment', { filter: 'payments.draft' });
   });
 });
 
@@ -321,8 +386,13 @@ describe('the user payments', () => {
       '$JS.API.CONSUMER.CREATE.payment-backlog.mine',
       'refused.stripe.signature-wrong',
       '$JS.API.STREAM.MSG.GET.refused-webhooks',
+      '$JS.API.DIRECT.GET.payment-dead-letters',
+      '$JS.API.STREAM.CREATE.copy',
+      '$JS.API.STREAM.UPDATE.payment',
+      '$JS.API.CONSUMER.PAUSE.payment.payment-consumer',
+      '_INBOX_third-party-gateway.answer',
     ]) {
-      expect(await isRefusedToPublish(connection, subject)).toBe(true);
+      expect([subject, await isRefusedToPublish(connection, subject)]).toEqual([subject, true]);
     }
     await refused(manager.streams.getMessage('payment', { seq: 1 }));
     await refused(manager.streams.deleteMessage('payment', 1));
@@ -353,6 +423,24 @@ test('the user payments asks a gateway for a translation, and the user gateway a
   });
 
   expect(answered).toEqual(done);
+});
+
+test('the user operator may do what the README shows with the nats CLI, and nothing to the account or the server', async () => {
+  const connection = await operator();
+  const manager = await connection.jetstreamManager();
+
+  for (const name of ['payment', 'payment-backlog', 'payment-dead-letters']) {
+    expect((await manager.streams.info(name)).config.name).toBe(name);
+  }
+  expect((await manager.consumers.info('payment', 'payment-consumer')).name).toBe('payment-consumer');
+  for (const subject of [
+    '$JS.API.ACCOUNT.PURGE.$G',
+    '$JS.API.META.LEADER.STEPDOWN',
+    '$JS.API.SERVER.REMOVE',
+    'backlog.payments.new',
+  ]) {
+    expect([subject, await isRefusedToPublish(connection, subject)]).toEqual([subject, true]);
+  }
 });
 
 test('the user operator looks at the streams, publishes by hand and removes what is settled', async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  brokerAddressOf,
   connectBroker,
   createDeadLetters,
   createSetAside,
@@ -62,13 +63,7 @@ const { fail } = stopOnSignal({ log, stop: () => stop() });
 const link = configOrExit(name, () => createMongoLink({ uri: config.MONGO_URI, log }));
 const store = createMongoStore({ uri: config.MONGO_URI, log, link });
 const webhooks = createMongoWebhookStore({ link });
-const broker = connectBroker({
-  uri: config.NATS_URI,
-  name,
-  user: config.NATS_USER,
-  password: config.NATS_PASSWORD,
-  log,
-});
+const broker = connectBroker({ ...configOrExit(name, () => brokerAddressOf(config)), name, log });
 const check = watchBroker({
   broker,
   mode: config.PROVISION ? 'create' : 'check',
@@ -147,7 +142,10 @@ const readiness = (): Readiness => {
   const broken = broker.state();
   const isPaused = replay.state().setting.paused === 'all';
   const parts = {
-    broker: broken.up ? { ok, detail } : { ok: false, detail: broken.detail },
+    // Which server it is stands in the log.
+    broker: broken.up
+      ? { ok, detail: ok ? 'connected, and set as it must be' : detail }
+      : { ok: false, detail: broken.detail },
     database: store.state(),
     deadLetters: takesDeadLetters(),
     // Whoever has paused it must still reach it.

@@ -123,12 +123,30 @@ async function requirePrimary(connection: Connection): Promise<void> {
   if (hello.isWritablePrimary !== true) throw new Error('the replica set has no primary');
 }
 
-/** The driver leaves out a server that is no member of the replica set asked for, and then only says that time is over. */
+/** The driver says what it saw; what to do about it is ours to say. */
 function describeFailure(error: unknown): string {
   const message = describeError(error);
-  const hint = '; nobody there is a member of the replica set that MONGO_URI names';
-  return message.startsWith('Server selection timed out') ? message + hint : message;
+  const [, hint] = hints.find(([seen]) => seen.test(message)) ?? [];
+  return hint === undefined ? message : `${message}; ${hint}`;
 }
+
+const hints: readonly [RegExp, string][] = [
+  // It leaves out a server that is no member of the replica set asked for, and then only says that time is over.
+  [/^Server selection timed out/, 'nobody there is a member of the replica set that MONGO_URI names'],
+  [
+    /self.signed certificate|unable to (verify|get)/i,
+    'name the CA that signed the certificate of the database in MONGO_URI: tlsCAFile=<its file>',
+  ],
+  [/certificate's altnames/, 'name the database in MONGO_URI as its certificate does'],
+  [/certificate has expired/, 'renew the certificate of the database'],
+  [
+    /before secure TLS connection|wrong version number/,
+    'MONGO_URI asks for TLS: does the database speak it?',
+  ],
+  [/^connection .* closed$/, 'where the database asks for TLS, say tls=true in MONGO_URI'],
+  [/not authorized|requires authentication/, 'payment-service/mongo/user.js makes a user with the rights'],
+  [/^Authentication failed/, 'look at user, password and authSource in MONGO_URI'],
+];
 
 /** Whether the error says that the database is away or that the outcome is unknown, and nothing about the change. */
 export function isOutage(error: unknown): boolean {

@@ -100,7 +100,10 @@ describe('/api-docs', () => {
     expect(start.text).toContain("url: '/openapi.json'");
     expect(start.text).toContain('validatorUrl: null');
     expect(start.text).not.toContain('http');
-    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
+    expect(page.headers.get('content-security-policy')).toBe(
+      "default-src 'none';script-src 'self';style-src 'self' 'unsafe-inline';img-src 'self' data:;" +
+        "connect-src 'self';base-uri 'none';form-action 'none';frame-ancestors 'none'",
+    );
     expect(JSON.parse((await call('/openapi.json')).text)).toEqual(openapi);
   });
 

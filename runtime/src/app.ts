@@ -1,8 +1,7 @@
 import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from 'node:http';
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Log } from './log.ts';
+import { mountPages } from './pages.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
 import { beginRequestTrace } from './request-trace.ts';
 import { newTraceparent, traceIdOf } from './traceparent.ts';
@@ -36,6 +35,8 @@ export function createApp({ log, readiness, openapi, routes, tracing }: AppOptio
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  // Nothing here asks who the client is: a proxy's word for it is not needed, and anybody could send it.
+  app.set('trust proxy', false);
   app.set('query parser', 'simple');
   app.enable('case sensitive routing');
   app.use((req, res, next) => {
@@ -195,38 +196,4 @@ function fromUnknown(error: unknown): Problem {
   if (status > 400 && status < 500)
     return new Problem('malformed-request', 'A header of the request cannot be met.');
   return new Problem('internal-error', `${STATUS_CODES[500]}. The request id finds it in the log.`);
-}
-
-// What the page loads; the package's other files are source maps, other builds, and its version.
-const pageFiles: ReadonlySet<string> = new Set([
-  '/',
-  '/index.html',
-  '/index.css',
-  '/swagger-ui.css',
-  '/swagger-ui-bundle.js',
-  '/swagger-ui-standalone-preset.js',
-  '/favicon-16x16.png',
-  '/favicon-32x32.png',
-]);
-
-// Nothing from elsewhere: without internet nothing is missing, and nobody outside learns that the page was opened.
-const pagePolicy =
-  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
-
-const pageStart = `window.onload = () => { window.ui = SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui',
-  deepLinking: true, validatorUrl: null, presets: [SwaggerUIBundle.presets.apis] }); };`;
-
-/** A readable page of the API from a package on disk: it works without internet. */
-function mountPages(app: Express): void {
-  const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
-  const files = express.static(folder, { acceptRanges: false });
-  app.get(
-    '/api-docs/swagger-initializer.js',
-    (_req, res) => void res.type('text/javascript').send(pageStart),
-  );
-  app.use('/api-docs', (req, res, next) => {
-    if (!pageFiles.has(req.path)) return next();
-    if (req.path === '/' || req.path === '/index.html') res.set('content-security-policy', pagePolicy);
-    files(req, res, next);
-  });
 }

@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import { config as loadDotenv } from 'dotenv';
 import { z } from 'zod';
 import { crashAtSetting } from './crash-point.ts';
@@ -76,6 +77,19 @@ export function durationSetting(fallback: string) {
   return durationText.default(fallback).transform(toMs);
 }
 
+/** The path of a file that is there. Whoever uses it reads it when it needs it, so that a new one counts without a restart. */
+const fileSetting = z
+  .string()
+  .refine((path) => {
+    try {
+      accessSync(path, constants.R_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  }, 'cannot be read')
+  .optional();
+
 /** What both services set alike. */
 export const serviceSettings = {
   HOST: z.string().min(1).default('127.0.0.1'),
@@ -91,6 +105,9 @@ export const serviceSettings = {
     .refine((uri) => !uri.includes('@'), 'must hold no user: use NATS_USER and NATS_PASSWORD'),
   NATS_USER: z.string().optional(),
   NATS_PASSWORD: z.string().optional(),
+  NATS_CA_FILE: fileSetting,
+  NATS_CERT_FILE: fileSetting,
+  NATS_KEY_FILE: fileSetting,
   BROKER_SYNC: z.enum(['always', 'unknown'], 'must be always or unknown').default('unknown'),
   PROVISION: switchSetting(false),
   PREFLIGHT: z.enum(['strict', 'warn'], 'must be strict or warn').default('strict'),

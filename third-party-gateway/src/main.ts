@@ -1,4 +1,5 @@
 import {
+  brokerAddressOf,
   connectBroker,
   createPublisher,
   createRefusedWebhooks,
@@ -36,13 +37,7 @@ const log = createLog({ name, level: config.LOG_LEVEL });
 const tracing = await openTracing({ settings: config, service: name, log });
 const sources = configOrExit(name, () => createLiveSources({ read: () => readSources(config), log }));
 process.on('SIGHUP', sources.reload);
-const broker = connectBroker({
-  uri: config.NATS_URI,
-  name,
-  user: config.NATS_USER,
-  password: config.NATS_PASSWORD,
-  log,
-});
+const broker = connectBroker({ ...configOrExit(name, () => brokerAddressOf(config)), name, log });
 let stopping = false;
 const { fail } = stopOnSignal({ log, stop: () => stop() });
 const check = watchBroker({
