@@ -1,5 +1,5 @@
+import type { RequestListener } from 'node:http';
 import { createApp, type Log, type Readiness } from '@paystream/runtime';
-import type { Express } from 'express';
 import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-routes.ts';
 import { openapi } from './openapi.ts';
 import { mountReplay, type ReplayRoutesOptions } from './replay-routes.ts';
@@ -16,7 +16,7 @@ export interface PaymentAppOptions
 }
 
 /** The payment-service's HTTP side. */
-export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptions): Express {
+export function createPaymentApp({ log, readiness, ...options }: PaymentAppOptions): RequestListener {
   return createApp({
     log,
     readiness,

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Log } from './log.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
+import { checkRequest } from './request-rules.ts';
 
 /** One thing that the service needs to do its job. */
 export interface PartState {
@@ -28,12 +29,14 @@ export interface AppOptions {
 }
 
 /** The HTTP side that both services share: health, API pages, one log line per request, errors as problem documents. */
-export function createApp({ log, readiness, openapi, routes }: AppOptions): Express {
+export function createApp({ log, readiness, openapi, routes }: AppOptions): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
   app.enable('case sensitive routing');
+  // Said though it is the default: nothing here is decided by an address, so no header may tell us one.
+  app.set('trust proxy', false);
   app.use((req, res, next) => {
     begin(log, { req, res, path: req.path });
     next();
@@ -59,7 +62,12 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Expr
     throw new Problem('not-found', `There is no ${req.method} ${req.path.slice(0, 200)} here.`);
   });
   app.use(toProblem(log));
-  return app;
+  // Express calls nobody of ours for an address in which it finds no path, such as `http://[`.
+  const withoutPath = createDirect(log, async () => {
+    throw new Problem('malformed-request', 'The address cannot be read.');
+  });
+  // Its types know the third argument for requests of its own alone.
+  return (req, res) => Reflect.apply(app, undefined, [req, res, () => withoutPath(req, res)]);
 }
 
 /** An answer with what its log line will tell. */
@@ -141,8 +149,7 @@ function begin(log: Log, { req, res, path }: Begun): void {
       'request.answered',
     );
   });
-  if (req.headers.host === undefined && req.httpVersion !== '1.0')
-    throw new Problem('malformed-request', 'The request names no host.');
+  checkRequest(req);
 }
 
 function toProblem(log: Log): ErrorRequestHandler {
