@@ -54,6 +54,11 @@ export function listen(handler: RequestListener, options: ListenOptions): Promis
   server.on('clientError', (error, socket) => refuse(error, socket, connections));
   // An expectation that is not known may be ignored (RFC 9110, 10.1.1); Node would answer without a word.
   server.on('checkExpectation', handler);
+  // We are no proxy. Node would close without a word, and hands the socket over without anyone to hear its errors.
+  server.on('connect', (_req, socket) => {
+    socket.on('error', () => socket.destroy());
+    refuse(new Error('CONNECT is not taken'), socket, connections);
+  });
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(inWords(error, { port, host }));
     server.once('error', refuse);

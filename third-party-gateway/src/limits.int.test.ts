@@ -140,6 +140,7 @@ describe('a request that breaks the rules of HTTP', () => {
     ['a chunk beyond all numbers', `${head('transfer-encoding: chunked')}${'f'.repeat(17)}\r\n`],
     ['another version of HTTP', 'GET /healthz HTTP/2.0\r\nhost: gateway\r\n\r\n'],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['a wish for a tunnel', 'CONNECT other:443 HTTP/1.1\r\nhost: other:443\r\n\r\n'],
     ['a method that nobody knows', 'BREW / HTTP/1.1\r\nhost: gateway\r\n\r\n'],
     ['an address that cannot be read', 'GET http://[ HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n'],
     ['a NUL in a header', head('x-note: a\0b')],
@@ -178,6 +179,15 @@ describe('a request that breaks the rules of HTTP', () => {
     const answer = await sendRaw(gateway.port, sent);
 
     expect(answer.json).toMatchObject({ status: 431, code: 'headers-too-large' });
+  });
+
+  test('and is cut while a tunnel is refused leaves the gateway alive', async () => {
+    const connection = openRaw(gateway.port);
+    connection.write('CONNECT other:443 HTTP/1.1\r\nhost: other:443\r\n\r\n');
+    await eventually(connection.received, { until: (seen) => seen.includes('malformed-request') });
+    connection.cut();
+
+    expect((await post(gateway, webhook())).status).toBe(200);
   });
 
   test('behind a good one does not spoil the answer to that', async () => {
