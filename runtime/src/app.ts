@@ -83,7 +83,8 @@ export function createDirect(log: Log, handler: Handler): RequestListener {
   return (req, bare) => {
     const res: Answer = Object.assign(bare, { locals: {} });
     const run = async () => {
-      begin(log, { req, res, path: req.url ?? '' });
+      // A query may hold anything, a token among it: no log has it.
+      begin(log, { req, res, path: (req.url ?? '').split('?', 1)[0] ?? '' });
       await handler(req, res);
     };
     run().catch((error: unknown) => answerProblem(log, res, error));
