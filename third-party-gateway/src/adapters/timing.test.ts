@@ -6,7 +6,7 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 // the same ones, and each ends in a comparison in constant time. For that the functions are watched which do the work, from
 // before anything of ours has taken hold of them.
 const crypto: typeof Crypto = createRequire(import.meta.url)('node:crypto');
-const { timingSafeEqual, createHmac } = crypto;
+const { timingSafeEqual, createHmac, createSecretKey } = crypto;
 const steps: string[] = [];
 Object.assign(crypto, {
   timingSafeEqual: (left: Uint8Array, right: Uint8Array) => {
@@ -69,4 +69,27 @@ describe.each(adapterCases().map((one) => [one.adapter.name, one] as const))('%s
     expect([byFirst.kind, bySecond.kind]).toEqual(['accepted', 'accepted']);
     expect(bySecond.steps).toEqual(byFirst.steps);
   });
+});
+
+test('a request of a thousand items that nobody signed costs no more than one', () => {
+  const [adyen] = adapterCases().filter(({ adapter }) => adapter.name === 'adyen');
+  const [{ body = '' } = {}] = adyen?.fixtures ?? [];
+  const { notificationItems } = JSON.parse(
+    adyen?.sign(body, { secrets: [{ id: 'x', key: createSecretKey(Buffer.from('x')) }] }).body ?? '',
+  );
+  const stepsOf = (count: number) => {
+    steps.splice(0);
+    const items = Array.from({ length: count }, () => notificationItems[0]);
+    const decision = adyen?.source().decide({
+      headers: {},
+      body: Buffer.from(JSON.stringify({ notificationItems: items })),
+      receivedAt,
+    });
+    expect(decision).toEqual({ kind: 'refused', code: 'signature-wrong' });
+    return steps.length;
+  };
+
+  const [one, thousand] = [stepsOf(1), stepsOf(1_000)];
+
+  expect([one, thousand]).toEqual([4, 4]);
 });
