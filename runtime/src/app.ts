@@ -63,11 +63,12 @@ export function createApp({ log, readiness, openapi, routes }: AppOptions): Requ
   });
   app.use(toProblem(log));
   // Express calls nobody of ours for an address in which it finds no path, such as `http://[`.
-  const withoutPath = createDirect(log, async () => {
-    throw new Problem('malformed-request', 'The address cannot be read.');
-  });
+  const left = (error: unknown) =>
+    createDirect(log, async () => {
+      throw error ?? new Problem('malformed-request', 'The address cannot be read.');
+    });
   // Its types know the third argument for requests of its own alone.
-  return (req, res) => Reflect.apply(app, undefined, [req, res, () => withoutPath(req, res)]);
+  return (req, res) => Reflect.apply(app, undefined, [req, res, (error: unknown) => left(error)(req, res)]);
 }
 
 /** An answer with what its log line will tell. */
