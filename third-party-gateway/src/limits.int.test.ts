@@ -86,8 +86,11 @@ describe('a sender that is too slow', () => {
     ['with a chunked body', `${head('transfer-encoding: chunked')}8\r\n{"txId":\r\n`],
     ['to say anything', ''],
   ])('%s is answered 408 and cut off', async (_name, sent) => {
+    const startedAt = performance.now();
     const answer = await sendRaw(gateway.port, sent);
 
+    // Node would look for such a one every 30 s.
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(answer.json).toMatchObject({ status: 408, code: 'request-timeout' });
     expect([answer.status, answer.headers.get('content-type')]).toEqual([408, 'application/problem+json']);
     expect(answer.headers.get('connection')).toBe('close');
@@ -112,6 +115,7 @@ describe('a sender that is too slow', () => {
 });
 
 const text = JSON.stringify(webhook());
+const length = (body: string) => `content-length: ${Buffer.byteLength(body)}`;
 /** A webhook that would be taken, were its transfer encoding another. */
 const chunkedBy = (coding: string) => `${head(`transfer-encoding: ${coding}`)}${chunk(text)}0\r\n\r\n`;
 
@@ -250,6 +254,30 @@ describe('the address of a webhook', () => {
       expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
     },
   );
+
+  test('echoes nothing to TRACE', async () => {
+    const answer = await sendRaw(
+      gateway.port,
+      head('connection: close', 'x-secret: mine').replace('POST', 'TRACE'),
+    );
+
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
+    expect(answer.text).not.toContain('mine');
+  });
+
+  test.each([
+    [
+      'a wish for another protocol',
+      head('connection: upgrade, close', 'upgrade: websocket', length(text)) + text,
+    ],
+    ['a wish for HTTP/2', head('connection: upgrade, close', 'upgrade: h2c', length(text)) + text],
+    [
+      'headers behind its last chunk',
+      `${head('transfer-encoding: chunked', 'connection: close')}${chunk(text)}0\r\ncontent-encoding: gzip\r\nhost: other\r\n\r\n`,
+    ],
+  ])('does not mind %s', async (_name, sent) => {
+    expect(await sendRaw(gateway.port, sent)).toMatchObject({ status: 200, json: { message: 'success' } });
+  });
 
   test('takes a client that waits for 100 Continue, and ignores other expectations', async () => {
     const tail = ['connection: close', `content-length: ${text.length}`];
