@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import {
   createApp,
   type Log,
@@ -6,7 +7,6 @@ import {
   type Readiness,
   type Tracing,
 } from '@paystream/runtime';
-import type { Express } from 'express';
 import { type DeadLetterRoutesOptions, mountDeadLetters } from './dead-letter-routes.ts';
 import { openapi } from './openapi.ts';
 import { mountReplay, type ReplayRoutesOptions } from './replay-routes.ts';
@@ -25,7 +25,12 @@ export interface PaymentAppOptions
 }
 
 /** The payment-service's HTTP side. */
-export function createPaymentApp({ log, readiness, tracing, ...options }: PaymentAppOptions): Express {
+export function createPaymentApp({
+  log,
+  readiness,
+  tracing,
+  ...options
+}: PaymentAppOptions): RequestListener {
   return createApp({
     log,
     readiness,

@@ -20,6 +20,9 @@ beforeAll(async () => {
         addToLine(res, { thing: req.params.id });
         res.json({ id: req.params.id });
       });
+      routes.get('/who', (req, res) => {
+        res.json([req.ip, req.protocol, req.hostname]);
+      });
       routes.get('/broken', () => {
         throw new Error('secret at /srv/app.ts');
       });
@@ -166,6 +169,20 @@ describe('an error', () => {
 
     expect([old.status, now.status]).toEqual([200, 400]);
     expect(now.json).toMatchObject({ code: 'malformed-request' });
+  });
+});
+
+describe('what a proxy says of a client', () => {
+  test('is not believed: anybody can say it', async () => {
+    const said = {
+      'x-forwarded-for': '192.0.2.1',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-host': 'bank.example',
+    };
+
+    const { text } = await call('/who', { headers: said });
+
+    expect(JSON.parse(text)).toEqual(['127.0.0.1', 'http', '127.0.0.1']);
   });
 });
 

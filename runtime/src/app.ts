@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import type { Log } from './log.ts';
 import { mountPages } from './pages.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
+import { checkRequest } from './request-rules.ts';
 import { beginRequestTrace } from './request-trace.ts';
 import { newTraceparent, traceIdOf } from './traceparent.ts';
 import type { Tracing } from './tracing.ts';
@@ -31,14 +32,14 @@ export interface AppOptions {
 }
 
 /** The HTTP side that both services share: health, API pages, one log line per request, errors as problem documents. */
-export function createApp({ log, readiness, openapi, routes, tracing }: AppOptions): Express {
+export function createApp({ log, readiness, openapi, routes, tracing }: AppOptions): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  // Nothing here asks who the client is: a proxy's word for it is not needed, and anybody could send it.
-  app.set('trust proxy', false);
   app.set('query parser', 'simple');
   app.enable('case sensitive routing');
+  // Said though it is the default: nothing here is decided by an address, so no header may tell us one.
+  app.set('trust proxy', false);
   app.use((req, res, next) => {
     begin({ log, tracing }, { req, res, path: req.path, route: () => req.route?.path });
     next();
@@ -64,7 +65,13 @@ export function createApp({ log, readiness, openapi, routes, tracing }: AppOptio
     throw new Problem('not-found', `There is no ${req.method} ${req.path.slice(0, 200)} here.`);
   });
   app.use(toProblem(log));
-  return app;
+  // Express calls nobody of ours for an address in which it finds no path, such as `http://[`.
+  const left = (error: unknown) =>
+    createDirect({ log, tracing }, async () => {
+      throw error ?? new Problem('malformed-request', 'The address cannot be read.');
+    });
+  // Its types know the third argument for requests of its own alone.
+  return (req, res) => Reflect.apply(app, undefined, [req, res, (error: unknown) => left(error)(req, res)]);
 }
 
 /** An answer with what its log line will tell. */
@@ -80,13 +87,14 @@ export type Handler = (req: IncomingMessage, res: Answer) => Promise<void>;
  * around its routes: the log line, the checks, and errors as problem documents. For addresses without a query.
  */
 export function createDirect(
-  { route, ...around }: Around & { route: string },
+  { route, ...around }: Around & { route?: string | undefined },
   handler: Handler,
 ): RequestListener {
   return (req, bare) => {
     const res: Answer = Object.assign(bare, { locals: {} });
     const run = async () => {
-      begin(around, { req, res, path: req.url ?? '', route: () => route });
+      // A query may hold anything, a token among it: no log has it.
+      begin(around, { req, res, path: (req.url ?? '').split('?', 1)[0] ?? '', route: () => route });
       await handler(req, res);
     };
     run().catch((error: unknown) => answerProblem(around.log, res, error));
@@ -163,8 +171,7 @@ function begin({ log, tracing }: Around, { req, res, path, route }: Begun): void
     );
     trace.end({ ...answer, route: route() });
   });
-  if (req.headers.host === undefined && req.httpVersion !== '1.0')
-    throw new Problem('malformed-request', 'The request names no host.');
+  checkRequest(req);
 }
 
 function toProblem(log: Log): ErrorRequestHandler {

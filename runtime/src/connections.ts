@@ -16,19 +16,39 @@ export interface Connections {
   dropQuiet(): void;
 }
 
-/** Knows every connection: Node itself counts one on which nothing was ever sent as busy, and would wait for it. */
-export function trackConnections(server: Server): Connections {
+/**
+ * Knows every connection: Node itself counts one on which nothing was ever sent as busy, and would wait for it. Beyond
+ * `max` the one that was quiet for the longest gives way: Node would turn away who comes, and so whoever opens enough and
+ * says nothing would keep everybody out.
+ */
+export function trackConnections(server: Server, { max }: { max: number }): Connections {
+  // Those that are quiet stand in the order in which they became so.
   const open = new Map<Duplex, Set<Exchange>>();
   let ending = false;
 
+  const drop = (socket: Duplex) => {
+    open.delete(socket);
+    socket.destroy();
+  };
+  const dropQuietest = () => {
+    for (const [socket, exchanges] of open) if (exchanges.size === 0) return drop(socket);
+  };
   server.on('connection', (socket) => {
     open.set(socket, new Set());
     socket.once('close', () => open.delete(socket));
+    if (open.size > max) dropQuietest();
   });
   server.prependListener('request', (req, res) => {
     const exchange = { req, res };
     open.get(req.socket)?.add(exchange);
-    res.once('close', () => open.get(req.socket)?.delete(exchange));
+    res.once('close', () => {
+      const exchanges = open.get(req.socket);
+      exchanges?.delete(exchange);
+      if (exchanges?.size === 0) {
+        open.delete(req.socket);
+        open.set(req.socket, exchanges);
+      }
+    });
     if (ending) endWith(exchange);
   });
 
@@ -39,7 +59,7 @@ export function trackConnections(server: Server): Connections {
       for (const exchanges of open.values()) exchanges.forEach(endWith);
     },
     dropQuiet: () => {
-      for (const [socket, exchanges] of open) if (exchanges.size === 0) socket.destroy();
+      for (const [socket, exchanges] of [...open]) if (exchanges.size === 0) drop(socket);
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '../../test/harness.ts';
 import { type HttpServer, type ListenOptions, listen } from './http-server.ts';
@@ -16,6 +17,7 @@ async function start(handler: RequestListener, options: Partial<ListenOptions> =
 }
 
 const request = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n';
+const last = 'GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
 const ok: RequestListener = (_req, res) => void res.end('ok');
 
 /** Answers when the test says so. */
@@ -121,6 +123,84 @@ describe('close', () => {
 
     expect(performance.now() - startedAt).toBeLessThan(1_500);
     expect(await stuck.closed).toBe('');
+  });
+});
+
+describe('connections', () => {
+  test('that say nothing give way to those that ask, and one with a request in hand to nobody', async () => {
+    const { handler, waiting } = heldBack();
+    const connectionsMax = 20;
+    const server = await start((req, res) => (req.url === '/' ? handler(req, res) : ok(req, res)), {
+      connectionsMax,
+    });
+    const inHand = ask(server.port);
+    await eventually(() => waiting.length, { until: (count) => count === 1 });
+    const silent = Array.from({ length: 10 * connectionsMax }, () => openRaw(server.port));
+    for (const connection of silent) connection.write('GET /slow HTTP/1.1\r\nhost: x\r\n');
+    let cut = 0;
+    for (const { closed } of silent) void closed.then(() => (cut += 1));
+
+    const answers = [];
+    while (answers.length < 2 * connectionsMax) answers.push(await sendRaw(server.port, last));
+    const open =
+      silent.length - (await eventually(() => cut, { until: (count) => count >= 9 * connectionsMax }));
+    waiting[0]?.();
+
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    expect(open).toBeLessThan(connectionsMax);
+    await eventually(inHand.received, { until: (seen) => seen.endsWith('late') });
+    for (const connection of [...silent, inHand]) connection.cut();
+  });
+
+  test('are closed when nobody asks on them for too long', async () => {
+    const server = await start(ok, { idleTimeoutMs: 200 });
+    const connection = ask(server.port);
+
+    expect(parseAnswer(await connection.closed).headers.get('connection')).toBe('keep-alive');
+  });
+
+  test('are closed when nobody takes the answer', async () => {
+    let closed = false;
+    const server = await start(
+      (_req, res) => {
+        res.once('close', () => {
+          closed = true;
+        });
+        res.end('x'.repeat(50_000_000));
+      },
+      { idleTimeoutMs: 200 },
+    );
+    // Nobody listens for its data, so it reads none.
+    const reader = connect(server.port, '127.0.0.1');
+    reader.on('error', () => {});
+    reader.write(request);
+
+    await eventually(() => closed, { until: (is) => is });
+    reader.destroy();
+  });
+
+  test('on which ten thousand requests are sent in one go get all their answers, in order', async () => {
+    const { handler, waiting } = heldBack();
+    const asked: string[] = [];
+    const server = await start((req, res) => {
+      if (req.url === '/0') return handler(req, res);
+      asked.push(req.url ?? '');
+      res.end(`<${req.url}>`.padEnd(200));
+    });
+    const count = 10_000;
+    const connection = openRaw(server.port);
+    connection.write(Array.from({ length: count }, (_, at) => request.replace('/', `/${at}`)).join(''));
+
+    // What waits behind an answer that does not come is not taken without end.
+    await eventually(() => waiting.length, { until: (length) => length === 1 });
+    expect((await sendRaw(server.port, last)).status).toBe(200);
+    expect(asked.length).toBeLessThan(count / 2);
+    waiting[0]?.();
+    const text = await eventually(connection.received, { until: (seen) => seen.includes(`</${count - 1}>`) });
+    connection.cut();
+
+    const order = [...text.matchAll(/<\/(\d+)>/g)].map(([, at]) => Number(at));
+    expect(order).toEqual(Array.from({ length: count - 1 }, (_, at) => at + 1));
   });
 });
 

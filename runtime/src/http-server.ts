@@ -18,15 +18,23 @@ export interface ListenOptions {
   headersTimeoutMs?: number;
   /** How long a whole request may take to arrive. */
   requestTimeoutMs?: number;
+  /** How long a connection may stay on which nobody asks, or nobody takes the answer. */
+  idleTimeoutMs?: number;
+  connectionsMax?: number;
 }
 
 // A webhook is small and its sender close to a network: who needs longer is broken or holds the line on purpose.
-const defaultTimeouts = { headersTimeoutMs: 5_000, requestTimeoutMs: 10_000 };
+const defaults = {
+  headersTimeoutMs: 5_000,
+  requestTimeoutMs: 10_000,
+  // Longer than the usual load balancers wait (60 s), so that they and not we close an idle line, and than any answer
+  // takes to begin (30 s).
+  idleTimeoutMs: 65_000,
+  // Memory.
+  connectionsMax: 5_000,
+};
 // Node looks at the two above only this often; its default of 30 s would make them worth nothing.
 const connectionsCheckEveryMs = 500;
-// Longer than the idle time of the usual load balancers (60 s), so that they and not we close an idle line.
-const keepAliveTimeoutMs = 65_000;
-const connectionsMax = 5_000;
 // The kernel holds connections that we have not seen yet, and resets them when we stop listening.
 const stillAcceptMs = 250;
 // A request that is on its way when we stop still gets its answer; a connection on which nobody speaks is cut.
@@ -36,24 +44,33 @@ const lingerMs = 1_000;
 
 /** Listens, or rejects with the reason (the port is taken, the address is not ours). */
 export function listen(handler: RequestListener, options: ListenOptions): Promise<HttpServer> {
-  const { port, host, headersTimeoutMs, requestTimeoutMs } = { ...defaultTimeouts, ...options };
+  const { port, host, headersTimeoutMs, requestTimeoutMs, idleTimeoutMs, connectionsMax } = {
+    ...defaults,
+    ...options,
+  };
   const server = createServer(
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: connectionsCheckEveryMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
+      keepAliveTimeout: idleTimeoutMs,
       maxHeaderSize: 16_384,
       // The app refuses it in our own words; Node would answer without any.
       requireHostHeader: false,
     },
     handler,
   );
-  server.maxConnections = connectionsMax;
-  const connections = trackConnections(server);
+  // Node has no other limit for who asks and does not read.
+  server.timeout = idleTimeoutMs;
+  const connections = trackConnections(server, { max: connectionsMax });
   server.on('clientError', (error, socket) => refuse(error, socket, connections));
   // An expectation that is not known may be ignored (RFC 9110, 10.1.1); Node would answer without a word.
   server.on('checkExpectation', handler);
+  // We are no proxy. Node would close without a word, and hands the socket over without anyone to hear its errors.
+  server.on('connect', (_req, socket) => {
+    socket.on('error', () => socket.destroy());
+    refuse(new Error('CONNECT is not taken'), socket, connections);
+  });
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(inWords(error, { port, host }));
     server.once('error', refuse);

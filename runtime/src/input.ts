@@ -18,7 +18,10 @@ export function checkJsonType({ headers }: IncomingMessage): void {
   }
 }
 
-/** What a request gave, parsed; throws a Problem that names every field that breaks a rule. */
+// An address has room for a thousand names; who gets so many wrong reads no list of them.
+const errorsMax = 50;
+
+/** What a request gave, parsed; throws a Problem that names every field that breaks a rule, up to 50. */
 export function parseInput<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
@@ -26,11 +29,12 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.infer<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.flatMap((issue) =>
+  const all = parsed.error.issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((key) => ({ field: key.slice(0, 64), message: 'is not a known parameter' }))
       : [{ field: field ?? (issue.path.join('.') || 'body'), message: issue.message }],
   );
+  const errors = all.slice(0, errorsMax);
   const detail = errors.map((error) => `${error.field} ${error.message}`).join(', ');
   throw new Problem('invalid-parameter', detail, { errors });
 }

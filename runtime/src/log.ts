@@ -1,21 +1,27 @@
-import { type Logger, pino } from 'pino';
+import { type Logger, type LoggerOptions, pino } from 'pino';
 
 export type Log = Logger;
 
-/**
- * One JSON object per line on stdout; pretty only when a person looks (stdout is a terminal). Lines are
- * built from picked fields, so nothing needs redacting but what a driver might put into an error.
- */
+/** What every log has in common: lines are built from picked fields, and so is what is told of an error. */
+export const logOptions: LoggerOptions = {
+  redact: ['*.password', '*.pass', '*.authorization'],
+  timestamp: pino.stdTimeFunctions.isoTime,
+  serializers: { err: pickError },
+};
+
+/** One JSON object per line on stdout; pretty only when a person looks (stdout is a terminal). */
 export function createLog({ name, level }: { name: string; level: string }): Log {
-  const options = {
-    name,
-    level,
-    redact: ['*.password', '*.pass', '*.authorization'],
-    timestamp: pino.stdTimeFunctions.isoTime,
-  };
+  const options = { ...logOptions, name, level };
   if (!process.stdout.isTTY) return pino(options);
   return pino({
     ...options,
     transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' } },
   });
+}
+
+/** Words and stack, of its causes too. A driver hangs on its errors whole documents that could not be written. */
+function pickError(error: unknown) {
+  if (!(error instanceof Error)) return String(error);
+  const { type, message, stack, code } = pino.stdSerializers.err(error);
+  return { type, message, stack, code };
 }

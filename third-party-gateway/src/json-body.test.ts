@@ -97,7 +97,10 @@ describe('readJsonBody', () => {
     expect(detailOf(read(nested(32)))).toBe('taken');
     expect(detailOf(read(nested(33)))).toBe('The body nests deeper than 32 levels.');
     expect(detailOf(read(nested(131_072)))).toBe('The body nests deeper than 32 levels.');
-    expect(detailOf(read('['.repeat(262_144)))).toBe('The body is not JSON.');
+    // Not even to see that it never ends: it is refused before it is parsed.
+    expect(detailOf(read('['.repeat(262_144)))).toBe('The body nests deeper than 32 levels.');
+    expect(detailOf(read(`{"a":${nested(32)}}`))).toBe('The body nests deeper than 32 levels.');
+    expect(detailOf(read(`["\\"[${'['.repeat(40)}\\\\",${nested(31)},{}]`))).toBe('taken');
   });
 
   test('leaves the prototype of objects alone', () => {

@@ -5,6 +5,12 @@ export type JsonBody = { kind: 'value'; value: unknown } | { kind: 'refused'; de
 // A webhook is flat; what nests deeper wants to exhaust a parser.
 const depthMax = 32;
 
+// The bytes `"`, `\`, `[` and `{`; what closes the last two stands two further in ASCII.
+const quote = 0x22;
+const backslash = 0x5c;
+const bracket = 0x5b;
+const brace = 0x7b;
+
 const refused = (detail: string): JsonBody => ({ kind: 'refused', detail });
 
 class Refused extends Error {
@@ -24,6 +30,7 @@ export function readJsonBody(bytes: Uint8Array): JsonBody {
   } catch {
     return refused('The body is not valid UTF-8.');
   }
+  if (nestsTooDeep(bytes)) return refused(`The body nests deeper than ${depthMax} levels.`);
   try {
     JSON.parse(text);
   } catch {
@@ -39,6 +46,20 @@ export function readJsonBody(bytes: Uint8Array): JsonBody {
   return { kind: 'value', value: tree.value() };
 }
 
+/** Counts brackets outside of strings, which costs nothing: a parser would build every level of 256 KiB of them first. */
+function nestsTooDeep(bytes: Uint8Array): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < bytes.length && depth <= depthMax; at += 1) {
+    const byte = bytes[at];
+    if (byte === quote) inString = !inString;
+    else if (inString) at += byte === backslash ? 1 : 0;
+    else if (byte === bracket || byte === brace) depth += 1;
+    else if (byte === bracket + 2 || byte === brace + 2) depth -= 1;
+  }
+  return depth > depthMax;
+}
+
 function treeBuilder(text: string): { visitor: JSONVisitor; value: () => unknown } {
   const open: (Record<string, unknown> | unknown[])[] = [];
   const keys: string[] = [];
@@ -51,7 +72,6 @@ function treeBuilder(text: string): { visitor: JSONVisitor; value: () => unknown
     else parent[keys.pop() ?? ''] = value;
   };
   const begin = (container: Record<string, unknown> | unknown[]) => {
-    if (open.length >= depthMax) throw new Refused(`The body nests deeper than ${depthMax} levels.`);
     add(container);
     open.push(container);
   };

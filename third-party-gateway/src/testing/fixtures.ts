@@ -42,6 +42,8 @@ export const values: SampleValues = {
 
 export interface AdapterCase {
   adapter: Adapter;
+  /** As they stand in SOURCES_FILE. */
+  settings: Record<string, unknown>;
   headers: string[];
   severalSignatures: boolean;
   fixtures: Fixture[];
@@ -69,6 +71,7 @@ function caseOf(adapter: Adapter, filled: SampleValues): AdapterCase {
   const keys: [SourceSecret, SourceSecret] = [secretOf(secrets[0], 0), secretOf(secrets[1], 1)];
   return {
     adapter,
+    settings,
     headers,
     severalSignatures,
     fixtures: readdirSync(at)
