@@ -10,6 +10,8 @@ export interface Exchange {
 export interface Connections {
   /** The exchanges in hand on one connection, oldest first; more than one only for a client that pipelines. */
   inHand(socket: Duplex): Exchange[];
+  /** Whether there were enough connections already when this one came. */
+  isSurplus(socket: Duplex): boolean;
   /** From now on each connection ends with the answer that is in hand or comes next. */
   endAfterAnswer(): void;
   /** Cuts the connections on which no request is in hand. */
@@ -17,11 +19,13 @@ export interface Connections {
 }
 
 /** Knows every connection: Node itself counts one on which nothing was ever sent as busy, and would wait for it. */
-export function trackConnections(server: Server): Connections {
+export function trackConnections(server: Server, connectionsMax: number): Connections {
   const open = new Map<Duplex, Set<Exchange>>();
+  const surplus = new WeakSet<Duplex>();
   let ending = false;
 
   server.on('connection', (socket) => {
+    if (open.size >= connectionsMax) surplus.add(socket);
     open.set(socket, new Set());
     socket.once('close', () => open.delete(socket));
   });
@@ -34,6 +38,7 @@ export function trackConnections(server: Server): Connections {
 
   return {
     inHand: (socket) => [...(open.get(socket) ?? [])],
+    isSurplus: (socket) => surplus.has(socket),
     endAfterAnswer: () => {
       ending = true;
       for (const exchanges of open.values()) exchanges.forEach(endWith);

@@ -124,6 +124,25 @@ describe('close', () => {
   });
 });
 
+describe('more connections than are served', () => {
+  test('are answered 503 and closed, and the others go on', async () => {
+    const { port } = await start(ok, { connectionsMax: 2 });
+    const served = [ask(port), ask(port)];
+    for (const { received } of served) await eventually(received, { until: (text) => text.endsWith('ok') });
+
+    const surplus = parseAnswer(await ask(port).closed);
+    served[0]?.write(request);
+
+    expect(surplus.json).toMatchObject({ status: 503, code: 'overloaded' });
+    expect([surplus.headers.get('connection'), surplus.headers.get('retry-after')]).toEqual(['close', '2']);
+    await eventually(() => served[0]?.received(), { until: (text) => text?.match(/200 OK/g)?.length === 2 });
+    for (const connection of served) connection.cut();
+    await eventually(() => sendRaw(port, request.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n')), {
+      until: ({ status }) => status === 200,
+    });
+  });
+});
+
 describe('what is not HTTP', () => {
   test('gets a problem document, and its connection is closed though it stays open on the other side', async () => {
     const server = await start(ok);

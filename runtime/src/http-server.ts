@@ -2,7 +2,9 @@ import { createServer, type RequestListener, type Server, STATUS_CODES } from 'n
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Connections, trackConnections } from './connections.ts';
+import type { Log } from './log.ts';
 import { Problem, type ProblemCode, problemBody, problems, sendProblem } from './problems.ts';
+import { createTurnAway } from './turn-away.ts';
 
 export interface HttpServer {
   /** The port it listens on: the one asked for, or the free one that was found for 0. */
@@ -14,6 +16,10 @@ export interface HttpServer {
 export interface ListenOptions {
   port: number;
   host: string;
+  /** Where it is told how many were turned away. */
+  log?: Log;
+  /** Connections on which requests are served; the first request on one more is answered 503. */
+  connectionsMax?: number;
   /** How long the headers of a request may take to arrive. */
   headersTimeoutMs?: number;
   /** How long a whole request may take to arrive. */
@@ -26,7 +32,13 @@ const defaultTimeouts = { headersTimeoutMs: 5_000, requestTimeoutMs: 10_000 };
 const connectionsCheckEveryMs = 500;
 // Longer than the idle time of the usual load balancers (60 s), so that they and not we close an idle line.
 const keepAliveTimeoutMs = 65_000;
-const connectionsMax = 5_000;
+// About 25 KB each while they wait for an answer.
+const defaultConnectionsMax = 5_000;
+// Who comes on one more gets an answer and is let go; of those that say nothing there may be no end, so the rest is dropped.
+const surplusMax = 5_000;
+// Connections that the kernel has made and we have not seen yet; over it senders wait for a second and more to be let in.
+// Node's own 511 is less than one burst. The kernel's limit (net.core.somaxconn) is 4,096 by default.
+const backlogMax = 4_096;
 // The kernel holds connections that we have not seen yet, and resets them when we stop listening.
 const stillAcceptMs = 250;
 // A request that is on its way when we stop still gets its answer; a connection on which nobody speaks is cut.
@@ -36,7 +48,13 @@ const lingerMs = 1_000;
 
 /** Listens, or rejects with the reason (the port is taken, the address is not ours). */
 export function listen(handler: RequestListener, options: ListenOptions): Promise<HttpServer> {
-  const { port, host, headersTimeoutMs, requestTimeoutMs } = { ...defaultTimeouts, ...options };
+  const { port, host, log, headersTimeoutMs, requestTimeoutMs } = { ...defaultTimeouts, ...options };
+  const { connectionsMax = defaultConnectionsMax } = options;
+  const turnAway = createTurnAway(log);
+  const serve: RequestListener = (req, res) =>
+    connections.isSurplus(req.socket)
+      ? turnAway(req, res.setHeader('connection', 'close'))
+      : handler(req, res);
   const server = createServer(
     {
       headersTimeout: headersTimeoutMs,
@@ -47,17 +65,17 @@ export function listen(handler: RequestListener, options: ListenOptions): Promis
       // The app refuses it in our own words; Node would answer without any.
       requireHostHeader: false,
     },
-    handler,
+    serve,
   );
-  server.maxConnections = connectionsMax;
-  const connections = trackConnections(server);
+  server.maxConnections = connectionsMax + surplusMax;
+  const connections = trackConnections(server, connectionsMax);
   server.on('clientError', (error, socket) => refuse(error, socket, connections));
   // An expectation that is not known may be ignored (RFC 9110, 10.1.1); Node would answer without a word.
-  server.on('checkExpectation', handler);
+  server.on('checkExpectation', serve);
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(inWords(error, { port, host }));
     server.once('error', refuse);
-    server.listen(port, host, () => {
+    server.listen(port, host, backlogMax, () => {
       server.off('error', refuse);
       resolve({ port: boundPort(server), close: (withinMs) => close(server, connections, withinMs) });
     });

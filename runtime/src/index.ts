@@ -9,3 +9,5 @@ export * from './openapi.ts';
 export * from './operators.ts';
 export * from './pause.ts';
 export * from './problems.ts';
+export * from './turn.ts';
+export * from './turn-away.ts';

@@ -1,9 +1,18 @@
 import type { RequestListener } from 'node:http';
-import { createApp, createDirect, type Log, onlyMethods, type Readiness } from '@paystream/runtime';
+import {
+  createApp,
+  createDirect,
+  createTurn,
+  createTurnAway,
+  type Log,
+  onlyMethods,
+  type Readiness,
+} from '@paystream/runtime';
+import { createBodies } from './bodies.ts';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { openapi } from './openapi.ts';
 
-export interface GatewayOptions extends IntakeOptions {
+export interface GatewayOptions extends Omit<IntakeOptions, 'bodies'> {
   log: Log;
   readiness: () => Readiness;
   /** Whether a plain webhook is taken without Express. The answers are the same to the byte. */
@@ -13,6 +22,9 @@ export interface GatewayOptions extends IntakeOptions {
 // Whatever is written in another way (a query, an escape, a slash at the end) is for Express to understand.
 const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
 
+// One or two thousand webhooks. With the 4 s that the broker may take, the last of them is answered within 5 s.
+const turnLastsMs = 1_000;
+
 /** The gateway's HTTP side. */
 export function createGateway({
   log,
@@ -20,7 +32,9 @@ export function createGateway({
   direct = true,
   ...options
 }: GatewayOptions): RequestListener {
-  const intake = createIntake(options);
+  const bodies = createBodies();
+  const turn = createTurn({ lastsMs: turnLastsMs });
+  const intake = createIntake({ ...options, bodies });
   const app = createApp({
     log,
     readiness,
@@ -30,9 +44,14 @@ export function createGateway({
       routes.all('/webhooks/:source', onlyMethods('POST'));
     },
   });
-  if (!direct) return app;
   const sourceOf = ({ method, url = '' }: { method?: string | undefined; url?: string | undefined }) =>
     method === 'POST' ? webhookPath.exec(url)?.[1] : undefined;
   const takeDirectly = createDirect(log, (req, res) => intake(req, res, sourceOf(req) ?? ''));
-  return (req, res) => (sourceOf(req) === undefined ? app(req, res) : takeDirectly(req, res));
+  const serve: RequestListener = (req, res) =>
+    direct && sourceOf(req) !== undefined ? takeDirectly(req, res) : app(req, res);
+  const turnAway = createTurnAway(log);
+  // Whoever looks whether we are well is answered all the same.
+  const isTurnedAway = ({ method }: { method?: string | undefined }) =>
+    method === 'POST' && (turn.isSpent() || !bodies.haveRoom() || !options.publisher.hasRoom());
+  return (req, res) => (isTurnedAway(req) ? turnAway(req, res) : serve(req, res));
 }

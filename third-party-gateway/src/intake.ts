@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { type Publisher, webhookBytesMax } from '@paystream/nats';
+import type { Publisher } from '@paystream/nats';
 import {
   type Answer,
   addToLine,
@@ -10,7 +10,7 @@ import {
   sendJson,
   sendText,
 } from '@paystream/runtime';
-import getRawBody from 'raw-body';
+import type { Bodies } from './bodies.ts';
 import { type Published, publishAll } from './publish-all.ts';
 import type { Accepted, Decision, Source } from './source.ts';
 
@@ -18,6 +18,7 @@ export interface IntakeOptions {
   /** The sources as they are configured now, by name. */
   sources: () => ReadonlyMap<string, Source>;
   publisher: Publisher;
+  bodies: Bodies;
   /** Why nothing can be taken now, or undefined. */
   closedBecause: () => string | undefined;
 }
@@ -26,7 +27,7 @@ export interface IntakeOptions {
  * Takes one webhook: answers 200 only when the stream holds all that came of it. Whatever goes wrong is thrown as a
  * Problem, and then the sender has to send again or to mend what it sends.
  */
-export function createIntake({ sources, publisher, closedBecause }: IntakeOptions) {
+export function createIntake({ sources, publisher, bodies, closedBecause }: IntakeOptions) {
   return async (req: IncomingMessage, res: Answer, name: string): Promise<void> => {
     const receivedAt = new Date();
     const source = sources().get(name);
@@ -34,15 +35,16 @@ export function createIntake({ sources, publisher, closedBecause }: IntakeOption
     addToLine(res, { source: source.name });
     checkJsonType(req);
 
-    const body = await readBody(req);
+    const body = await bodies.read(req, res);
     const accepted = acceptedOf(source.decide({ headers: req.headers, body, receivedAt }));
     addToLine(res, inLine(accepted));
-    // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
+    const closed = closedBecause();
+    if (closed !== undefined) throw unavailable(closed, 2);
+    // What is verified and can be taken counts, and nothing else: nobody can use up the room of a source by sending in its
+    // name, nor does the source itself while we are not there for it.
     const waitS = await source.admit?.();
     if (waitS !== undefined) throw tooMany(waitS);
 
-    const closed = closedBecause();
-    if (closed !== undefined) throw unavailable(closed, 2);
     const traceparent = traceparentOf(req);
     const published = await publishAll({ publisher, accepted, trace: { traceparent } });
     addToLine(res, { traceparent, outcome: published.status });
@@ -116,21 +118,6 @@ function acceptedOf(decision: Decision): Accepted {
     }
     default:
       return decision satisfies never;
-  }
-}
-
-async function readBody(req: IncomingMessage): Promise<Uint8Array> {
-  try {
-    return await getRawBody(req, { limit: webhookBytesMax, length: req.headers['content-length'] ?? null });
-  } catch (error) {
-    const type = error instanceof Error && 'type' in error ? error.type : undefined;
-    if (type === 'entity.too.large') {
-      // The rest is thrown away as it comes, for as long as a request may take: who is cut off in the middle of
-      // sending does not see the answer.
-      req.resume();
-      throw new Problem('body-too-large', `The body must have at most ${webhookBytesMax} bytes.`);
-    }
-    throw new Problem('malformed-request', 'The body ended before it was complete.');
   }
 }
 
