@@ -21,7 +21,7 @@ export function createTurnAway(log?: Log): RequestListener {
     count = 0;
   };
   return (req, res) => {
-    if (count === 0) setTimeout(say, sayEveryMs);
+    if (count === 0) setTimeout(say, sayEveryMs).unref();
     count += 1;
     sendProblem(res, full, requestIdOf(req));
   };
