@@ -33,6 +33,7 @@ const refusals = problemResponses(
   'body-too-large',
   'unsupported-media-type',
   'too-many-requests',
+  'overloaded',
   'broker-unavailable',
 );
 
