@@ -22,8 +22,8 @@ export interface GatewayOptions extends Omit<IntakeOptions, 'bodies'> {
 // Whatever is written in another way (a query, an escape, a slash at the end) is for Express to understand.
 const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
 
-// One or two thousand webhooks. With the 4 s that the broker may take, the last of them is answered within 5 s.
-const turnLastsMs = 1_000;
+// About a thousand webhooks. With the 4 s that the broker may take, the last of them is answered within 5 s.
+const turnLastsMs = 500;
 
 /** The gateway's HTTP side. */
 export function createGateway({

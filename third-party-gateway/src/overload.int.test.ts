@@ -1,16 +1,26 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { openRaw, parseAnswer, type RawConnection, sendRaw } from '../../runtime/src/testing/raw-http.ts';
 import { eventually, get, post, webhook } from '../../test/harness.ts';
-import { startTestGateway, type TestGateway } from './testing/start-gateway.ts';
+import { openXPayment, startTestGateway, type TestGateway } from './testing/start-gateway.ts';
 
 let gateway: TestGateway;
 let hasRoom = true;
+/** What each webhook costs. */
+let workMs = 0;
 const opened: RawConnection[] = [];
 beforeAll(async () => {
-  gateway = await startTestGateway({ publisher: (real) => ({ ...real, hasRoom: () => hasRoom }) });
+  gateway = await startTestGateway({
+    publisher: (real) => ({ ...real, hasRoom: () => hasRoom }),
+    sources: () => {
+      const until = performance.now() + workMs;
+      while (performance.now() < until);
+      return openXPayment();
+    },
+  });
 });
 afterEach(() => {
   hasRoom = true;
+  workMs = 0;
   for (const connection of opened.splice(0)) connection.cut();
 });
 afterAll(() => gateway.close());
@@ -59,6 +69,29 @@ describe('while enough events wait to be stored', () => {
     expect((await get(gateway, '/readyz')).status).toBe(200);
     expect((await post(gateway, webhook())).body).toMatchObject(overloaded);
   });
+});
+
+test('webhooks that come together and take long are turned away from the moment on at which they are too much', async () => {
+  const connections = Array.from({ length: 60 }, () =>
+    open('GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n'),
+  );
+  for (const { received } of connections)
+    await eventually(received, { until: (text) => text.includes('alive') });
+
+  workMs = 30;
+  for (const { write } of connections) {
+    const body = JSON.stringify(webhook());
+    write(`${head(body.length)}${body}`);
+  }
+  const answers = await Promise.all(
+    connections.map(({ received }) =>
+      eventually(received, { until: (text) => /"success"|"overloaded"/.test(text) }),
+    ),
+  );
+
+  const taken = answers.filter((text) => text.includes('"success"')).length;
+  expect(taken).toBeGreaterThan(5);
+  expect(taken).toBeLessThan(40);
 });
 
 describe('bodies that fill what all of them may take', () => {
