@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
 import { openStore } from '../payment-service/src/testing/fixture.ts';
-import { eventually, type System, startSystem, untilQuiet } from './harness.ts';
+import { eventually, post, type System, startSystem, untilQuiet, webhook } from './harness.ts';
 
 const memoryMaxMiB = 300;
 
@@ -90,6 +90,7 @@ describe('with far more webhooks than it can take', () => {
     system.broker.pause();
     const refused = await flood({ senders: 200, webhooks: 400, bytes: 250_000 });
     system.broker.resume();
+    await eventually(() => post(gateway, webhook()), { until: ({ status }) => status === 200 });
     const after = await flood({ senders: 10, webhooks: 50, bytes: 250_000 });
     await untilQuiet(system);
 
