@@ -43,7 +43,7 @@ export function testMongoUri(): string {
   return url.toString();
 }
 
-/** The whole system as real processes: a broker of its own, and as many services as a test starts. */
+/** The whole system as real processes: a broker of its own, and as many services as a test starts, as they are built. */
 export interface System {
   broker: NatsServer;
   mongoUri: string;
@@ -87,9 +87,9 @@ export async function startSystem(): Promise<System> {
     },
     mongoUri,
     startGateway: (env = {}) =>
-      start('gateway', 'third-party-gateway/src/main.ts', { SOURCES_FILE: openSourcesFile, ...env }),
+      start('gateway', 'third-party-gateway/dist/main.js', { SOURCES_FILE: openSourcesFile, ...env }),
     startPayments: (env = {}) =>
-      start('payments', 'payment-service/src/main.ts', { MONGO_URI: mongoUri, ...env }),
+      start('payments', 'payment-service/dist/main.js', { MONGO_URI: mongoUri, ...env }),
     restartBroker: async (signal = 'SIGTERM') => {
       await broker.stop(signal);
       broker = await startNatsServer({ binary, storeDir: folder.path, port: broker.port });

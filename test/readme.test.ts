@@ -39,6 +39,35 @@ describe('the README', () => {
     expect(named.filter((path) => !existsSync(`${root}/${path}`))).toEqual([]);
   });
 
+  describe('in what survives what', () => {
+    const [, section = ''] = /## What survives what\n([\s\S]*?)\n## /.exec(readme) ?? [];
+    const rows = section.split('\n').flatMap((line) => {
+      const [, what = '', , shownBy = ''] = line.split(/ ?\| ?/);
+      return line.startsWith('| ') && !/^(---|what happens)/.test(what) ? [{ what, shownBy }] : [];
+    });
+    const tests = rows.flatMap(({ shownBy }) =>
+      [...shownBy.matchAll(/`([^`]+\.test\.ts)`: ((?:\*[^*]+\*(?: · )?)+)/g)].flatMap(
+        ([, file = '', names = '']) =>
+          [...names.matchAll(/\*([^*]+)\*/g)].map(([, name = '']) => ({ file, name })),
+      ),
+    );
+
+    test('has a row for each of what the tests break, and a test or a run of chaos by its name in each', () => {
+      expect(rows.length).toBeGreaterThan(20);
+      expect(rows.filter(({ shownBy }) => !/\.test\.ts`: \*|`npm run chaos`/.test(shownBy))).toEqual([]);
+      expect(tests.length).toBeGreaterThan(rows.length);
+    });
+
+    test.each(tests)('$file: $name', ({ file, name }) => {
+      const source = readFileSync(`${root}/${file}`, 'utf8');
+
+      // Behind the bracket that opens a test, in which nothing but its name and its function stands.
+      expect(source.replaceAll(/\s+/g, ' ')).toMatch(
+        new RegExp(`\\( ?'${name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}', (async )?\\(`),
+      );
+    });
+  });
+
   test('names only npm scripts that exist', () => {
     const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
     const named = [

@@ -46,9 +46,10 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: 'nats/src/publisher.ts',
-        find: '  return { publish };',
+        find: '  return { hasRoom, publish };',
         replace: [
           '  return {',
+          '    hasRoom,',
           '    publish: async (event) => {',
           '      publish(event).catch(() => undefined);',
           "      return { status: 'stored', id: encodeEvent(event).id, sequence: 0, duplicate: false };",

@@ -15,6 +15,8 @@ export interface IntakeOptions {
   log: Log;
   queue: WorkQueue;
   heldMax: number;
+  /** Of all that is held; what is taken at one time is half of it at most. */
+  heldBytesMax: number;
   /** That of the consumer: what is held longer than a third of it is reported to be in work. */
   ackWaitMs: number;
 }
@@ -86,7 +88,7 @@ const keepsHeld = ({ stopped, reasons }: Intake) =>
 /** Resolves when it was stopped; every failure is reported and tried again. */
 export async function pullUntilStopped(intake: Intake): Promise<void> {
   // Half of the room at least, so that a slow taker does not cause a pull for every message.
-  const isFull = () => intake.held.length > intake.heldMax / 2;
+  const isFull = () => intake.held.length > intake.heldMax / 2 || heldBytes(intake) > intake.heldBytesMax / 2;
   while (!intake.stopped) {
     try {
       await pullOnce(intake);
@@ -100,7 +102,7 @@ export async function pullUntilStopped(intake: Intake): Promise<void> {
 }
 
 export async function pullOnce(intake: Intake): Promise<void> {
-  const { broker, queue, held, heldMax, stopping } = intake;
+  const { broker, queue, held, heldMax, heldBytesMax, stopping } = intake;
   if (!isPulling(intake)) return;
   if (!broker.state().up) report(intake, { pulling: false, detail: broker.state().detail });
   const connection = await broker.whenUp(stopping.signal);
@@ -111,6 +113,7 @@ export async function pullOnce(intake: Intake): Promise<void> {
     inboxPrefix: broker.inboxPrefix,
     queue,
     batch: room,
+    bytesMax: heldBytesMax - heldBytes(intake),
     expiresMs: pullForMs,
     onMessage: (message) => arrive(intake, message),
   });
@@ -128,11 +131,23 @@ export async function pullOnce(intake: Intake): Promise<void> {
 export async function takeHeld(intake: Intake, max: number): Promise<Msg[]> {
   while (isPulling(intake) && intake.held.length === 0) await intake.changed.next();
   if (!isPulling(intake)) return [];
-  const taken = intake.held.splice(0, max);
+  const taken = intake.held.splice(0, countWithin(intake, max));
   // So the taker has two thirds of the ack wait at least.
   sayWorking(intake, taken, intake.ackWaitMs / 3);
   intake.changed.ring();
   return taken.map(({ message }) => message);
+}
+
+const heldBytes = ({ held }: Intake) => held.reduce((sum, { message }) => sum + message.data.length, 0);
+
+/** How many of the oldest fit into half of the bytes, and one at least. */
+function countWithin({ held, heldBytesMax }: Intake, max: number): number {
+  let bytes = 0;
+  const tooMany = held.slice(0, max).findIndex(({ message }) => {
+    bytes += message.data.length;
+    return bytes > heldBytesMax / 2;
+  });
+  return tooMany === -1 ? max : Math.max(1, tooMany);
 }
 
 /** Resolves when nothing holds it back, or it was stopped. */

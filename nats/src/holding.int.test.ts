@@ -53,6 +53,31 @@ function elapsed(ms: number, meanwhile: () => unknown = () => undefined): Promis
   });
 }
 
+describe('what is large', () => {
+  test('is held up to so many bytes, and taken up to half of them, until all of it was taken', async () => {
+    const large = JSON.stringify({ note: 'x'.repeat(200_000) });
+    for (let count = 0; count < 20; count += 1) await broker.admin.jetstream().publish('payments.new', large);
+    const connection = broker.join();
+    const subscription = createSubscription({ broker: connection, log, heldBytesMax: 1_048_576, ackWaitMs });
+    running.push(subscription);
+    void subscription.run();
+
+    await inHand(5);
+    await elapsed(1_500);
+    const held = await counts();
+    const takes: number[] = [];
+    for (let left = 20; left > 0; left -= takes.at(-1) ?? 0) {
+      const taken = await subscription.take(500);
+      for (const delivery of taken) await subscription.settle(delivery, { kind: 'ack' });
+      takes.push(taken.length);
+    }
+
+    expect(held).toMatchObject({ waiting: 15, inHand: 5 });
+    expect(Math.max(...takes)).toBe(2);
+    expect(subscription.state().pulling).toBe(true);
+  });
+});
+
 describe('what is held and not taken', () => {
   test('is handed out once, however long it lies here', async () => {
     await publishEvents(broker, 20);

@@ -13,6 +13,8 @@ export type PublishOutcome =
   | { status: 'unavailable'; id: string; reason: UnavailableReason; detail: string; retryAfterS: number };
 
 export interface Publisher {
+  /** False: what is published now is told that too many wait. */
+  hasRoom(): boolean;
   /** Resolves within `answerWithinMs`, with the broker's word or the reason why it has not come. Never rejects. */
   publish(
     said: PaymentEvent | UnmappedWebhook,
@@ -89,12 +91,14 @@ export function createPublisher({
     return onTheirWay.get(id)?.then(asRepeat);
   };
 
+  const hasRoom = () => waitingCount < waitingMax;
+
   const publish: Publisher['publish'] = async (event, trace) => {
     const message = encodeEvent(event, trace);
     const { id } = message;
     if (broker.current() === undefined)
       return outcomeOf(id, unavailable('broker-down', broker.state().detail));
-    if (waitingCount >= waitingMax) {
+    if (!hasRoom()) {
       return outcomeOf(id, unavailable('too-many', `${waitingCount} events wait for the broker already`));
     }
     waitingCount += 1;
@@ -107,7 +111,7 @@ export function createPublisher({
     return outcomeOf(id, word);
   };
 
-  return { publish };
+  return { hasRoom, publish };
 }
 
 const asRepeat = (word: Word): Word => (word.status === 'stored' ? { ...word, duplicate: true } : word);

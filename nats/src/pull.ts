@@ -23,8 +23,8 @@ export interface PullOptions {
   batch: number;
   /** The broker ends the pull after this. */
   expiresMs: number;
-  /** A message that is larger ends the pull, and is not handed out. */
-  bytesMax?: number;
+  /** Of all together: a message that is too much ends the pull, and is not handed out. */
+  bytesMax: number;
   onMessage: (message: Msg) => void;
 }
 
@@ -127,12 +127,23 @@ function endFrom(message: Msg, { stream, consumer }: WorkQueue): PullEnd | undef
     case 404:
     case 408:
       return { kind: 'over' };
+    case 409:
+      // The room for bytes is used up; every other 409 is a failure.
+      if (isTooLarge(message)) return { kind: 'over' };
+      return failure(code, message);
     case 503:
       return {
         kind: 'failed',
         detail: `stream ${stream} has no consumer ${consumer}; create it with: npm run provision`,
       };
     default:
-      return { kind: 'failed', detail: `${code} ${message.headers?.description.toLowerCase()}` };
+      return failure(code, message);
   }
+}
+
+const isTooLarge = ({ headers }: Msg) =>
+  headers?.description.toLowerCase() === 'message size exceeds maxbytes';
+
+function failure(code: number, { headers }: Msg): PullEnd {
+  return { kind: 'failed', detail: `${code} ${headers?.description.toLowerCase()}` };
 }

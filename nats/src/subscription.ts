@@ -74,6 +74,8 @@ export interface SubscriptionOptions {
   log: Log;
   /** Messages in memory; each is given back by the broker after the ack wait if the process dies. */
   heldMax?: number;
+  /** The bytes of those. */
+  heldBytesMax?: number;
   /** What is pulled: live events, or what was set aside. */
   from?: WorkQueueName;
   /** The consumer's, where it is another than ours. */
@@ -83,6 +85,8 @@ export interface SubscriptionOptions {
   pass?: PassPoint;
 }
 
+// Two thousand usual messages are 1 MB; of the largest, with the body of a webhook beside the event, it is about a hundred.
+const defaultHeldBytesMax = 33_554_432;
 // A refused dead letter comes again within 72 s; when it does not, another instance has put it aside.
 const refusedForMs = 120_000;
 
@@ -102,12 +106,13 @@ export function createSubscription({
   broker,
   log,
   heldMax = 2_000,
+  heldBytesMax = defaultHeldBytesMax,
   from = 'payment',
   ackWaitMs = ackWaitOfConsumersMs,
   retryDelay = retryDelayMs,
   pass = passBy,
 }: SubscriptionOptions): Subscription {
-  const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, ackWaitMs });
+  const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, heldBytesMax, ackWaitMs });
   const taken = new WeakMap<Delivery, Msg>();
   let running: Promise<void> | undefined;
   let refusedAtMs = Number.NEGATIVE_INFINITY;

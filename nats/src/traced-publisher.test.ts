@@ -34,6 +34,7 @@ async function publishTraced(said: Parameters<Publisher['publish']>[0], outcome:
   const seen: { start?: SpanStart; end?: SpanEnd | undefined; sent?: string | undefined } = {};
   const publisher = tracePublisher(
     {
+      hasRoom: () => true,
       publish: async (_said, trace) => {
         seen.sent = trace?.traceparent;
         return outcome;
@@ -77,7 +78,7 @@ test('what the broker has not taken is an error of few words', async () => {
 });
 
 test('without tracing there is nothing around it', () => {
-  const publisher: Publisher = { publish: async () => stored };
+  const publisher: Publisher = { hasRoom: () => true, publish: async () => stored };
 
   expect(tracePublisher(publisher, undefined)).toBe(publisher);
 });

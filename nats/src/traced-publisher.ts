@@ -7,6 +7,7 @@ import { unmappedSubject } from './webhooks.ts';
 export function tracePublisher(publisher: Publisher, tracing: Tracing | undefined): Publisher {
   if (tracing === undefined) return publisher;
   return {
+    ...publisher,
     publish: async (said, trace) => {
       const subject = 'action' in said ? subjectOf(said.action) : unmappedSubject;
       const span = tracing.start({

@@ -13,6 +13,8 @@ interface Setup {
   /** In the place of the next batches; each is used once. */
   next: (() => Promise<void>)[];
   pings: { count: number; isAway: boolean };
+  /** The connection finds that the database is away. */
+  loseDatabase: () => void;
   said: (message: string) => number;
   /** The milliseconds since the test began. */
   now: () => number;
@@ -37,6 +39,7 @@ function create(): Setup {
   const applied: Setup['applied'] = [];
   const next: Setup['next'] = [];
   const pings = { count: 0, isAway: false };
+  let tellAway: () => void = () => undefined;
   const apply: Apply = async (_subscription, deliveries) => {
     try {
       await next.shift()?.();
@@ -56,8 +59,22 @@ function create(): Setup {
       if (pings.isAway) throw new StoreUnavailable('refused');
     },
   };
-  const backlog = createBacklog({ subscription: queue, apply, store, log, clock: () => performance.now() });
-  return { backlog, queue, applied, next, pings, said, now, pass: (ms) => jest.advanceTimersByTimeAsync(ms) };
+  const backlog = createBacklog({
+    subscription: queue,
+    apply,
+    store,
+    log,
+    onDatabaseAway: (listener) => {
+      tellAway = listener;
+    },
+    clock: () => performance.now(),
+  });
+  const loseDatabase = () => {
+    pings.isAway = true;
+    tellAway();
+  };
+  const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+  return { backlog, queue, applied, next, pings, loseDatabase, said, now, pass };
 }
 
 const away = async () => {
@@ -244,6 +261,34 @@ describe('without the database', () => {
     const [[, back] = [0, 0]] = setup.applied.slice(3);
     expect(setup.applied.slice(3)).toEqual(every(100, 7).map((at) => [at + 300, back + at]));
     expect(setup.queue.reasons.size).toBe(0);
+  });
+
+  test('it stands as soon as the connection says so, tries nothing, and goes on where it stood', async () => {
+    run(...every(100, 10));
+    await setup.pass(250);
+    setup.loseDatabase();
+    await setup.pass(60_000);
+
+    expect(setup.applied).toHaveLength(3);
+    expect([...setup.queue.reasons]).toEqual([['the database is away', { keepHeld: true }]]);
+    expect(setup.queue.settled).toHaveLength(3);
+    expect(setup.said('replay.stands')).toBe(1);
+    setup.pings.isAway = false;
+    await setup.pass(6_000);
+
+    const [[, back] = [0, 0]] = setup.applied.slice(3);
+    expect(setup.applied.slice(3)).toEqual(every(100, 7).map((at) => [at + 300, back + at]));
+    expect(setup.queue.reasons.size).toBe(0);
+  });
+
+  test('it says nothing of it while nothing waits for its turn', async () => {
+    run();
+    await setup.pass(250);
+    setup.loseDatabase();
+    await setup.pass(5_000);
+
+    expect([...setup.queue.reasons.keys()]).toEqual(['the database is away']);
+    expect(setup.said('replay.stands')).toBe(0);
   });
 
   test('all that were in flight come again, each once, in their order', async () => {

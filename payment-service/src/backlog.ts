@@ -10,6 +10,8 @@ export interface BacklogOptions {
   apply: Apply;
   store: Pick<TransactionStore, 'ping'>;
   log: Log;
+  /** Calls back when the database is known to be away: sooner than a call to it fails. */
+  onDatabaseAway?: (listener: () => void) => void;
   /** A clock that only grows, in milliseconds. */
   clock: () => number;
 }
@@ -56,7 +58,14 @@ const ending = 'stopped';
 const lookAgainMs = { first: 250, longest: 3_000 };
 
 /** Plays a backlog: each message is applied when the pacer says that it is due, and settled like any other. */
-export function createBacklog({ subscription, apply, store, log, clock }: BacklogOptions): Backlog {
+export function createBacklog({
+  subscription,
+  apply,
+  store,
+  log,
+  onDatabaseAway = () => undefined,
+  clock,
+}: BacklogOptions): Backlog {
   const changed = createBell();
   const stopping = new AbortController();
   const reasons = new Map<string, { keepHeld: boolean }>();
@@ -120,11 +129,15 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
   const standStill = (due: Due, { left, cause }: Extract<Applied, { kind: 'away' }>) => {
     if (!keepsHeld()) return giveBack(left);
     timetable.putBack(due, left);
-    if (!reasons.has(databaseAway)) {
-      hold(databaseAway);
-      log.warn({ held: timetable.size(), cause: describeError(cause) }, 'replay.stands');
-      untilDatabaseAnswers().catch(fail);
-    }
+    awaitDatabase(describeError(cause));
+  };
+
+  const awaitDatabase = (cause: string) => {
+    if (reasons.has(databaseAway) || stopping.signal.aborted) return;
+    hold(databaseAway);
+    // Where nothing waits for its turn, the connection's own line says enough.
+    if (timetable.size() > 0) log.warn({ held: timetable.size(), cause }, 'replay.stands');
+    untilDatabaseAnswers().catch(fail);
   };
 
   const untilDatabaseAnswers = async () => {
@@ -193,6 +206,7 @@ export function createBacklog({ subscription, apply, store, log, clock }: Backlo
     if (failure !== undefined) throw failure.error;
   };
 
+  onDatabaseAway(() => awaitDatabase('the connection says so'));
   const beat = setInterval(sayWorking, stillWorkingEveryMs);
   beat.unref();
 

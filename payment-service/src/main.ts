@@ -91,6 +91,7 @@ const backlog = createBacklog({
   apply,
   store,
   log,
+  onDatabaseAway: link.onAway,
   clock,
 });
 const replay = createReplay({
@@ -191,7 +192,7 @@ const app = createPaymentApp({
   redrives,
   now,
 });
-const listening = listen(app, { port: config.PORT, host: config.HOST });
+const listening = listen(app, { port: config.PORT, host: config.HOST, log });
 listening.then(({ port }) => log.info({ host: config.HOST, port }, 'service.listening')).catch(fail);
 
 // No message is taken before the indexes stand that make its effect exactly once.

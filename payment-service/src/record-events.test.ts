@@ -25,6 +25,13 @@ describe('recordEvents', () => {
     expect(store.calls).toEqual({ reads: 1, writes: 1 });
   });
 
+  test('asks nobody about nothing', async () => {
+    const store = createMemoryStore();
+
+    expect(await record(store)).toEqual([]);
+    expect(store.calls).toEqual({ reads: 0, writes: 0 });
+  });
+
   test('knows a duplicate, in the same batch and in a later one, and writes nothing for it', async () => {
     const store = createMemoryStore();
     const event = eventOf();

@@ -26,6 +26,13 @@ afterAll(async () => {
 const recordOf = async (txId: string) => (await store.readRecords([txId])).get(txId);
 const documentOf = (txId: string) => direct.collection('transactions').findOne({ txId });
 
+test('nothing is asked about no transactions', async () => {
+  const closed = await openStore(uri);
+  await closed.close();
+
+  expect(await closed.readRecords([])).toEqual(new Map());
+});
+
 describe('a write', () => {
   test('inserts a transaction, and updates it at the version that was read', async () => {
     const first = eventOf({ note: 'first' });

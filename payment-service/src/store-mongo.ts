@@ -44,6 +44,7 @@ export function createMongoStore({
     state: link.state,
     readRecords: (txIds) =>
       guarded(async () => {
+        if (txIds.length === 0) return new Map();
         const found = await transactions
           .find({ txId: { $in: [...txIds] } }, recordFields)
           .lean<TransactionRecord[]>();

@@ -10,56 +10,73 @@ export interface Exchange {
 export interface Connections {
   /** The exchanges in hand on one connection, oldest first; more than one only for a client that pipelines. */
   inHand(socket: Duplex): Exchange[];
+  /** Whether there were enough connections already when this one came, all of them in use. */
+  isSurplus(socket: Duplex): boolean;
   /** From now on each connection ends with the answer that is in hand or comes next. */
   endAfterAnswer(): void;
   /** Cuts the connections on which no request is in hand. */
   dropQuiet(): void;
 }
 
+// In a burst they come faster than their requests are read: those are not silent, it is we who have not looked yet.
+const silentAfterMs = 1_000;
+
 /**
  * Knows every connection: Node itself counts one on which nothing was ever sent as busy, and would wait for it. Beyond
- * `max` the one that was quiet for the longest gives way: Node would turn away who comes, and so whoever opens enough and
- * says nothing would keep everybody out.
+ * `max` the one that was quiet for the longest gives way to who comes, so that whoever opens enough and says nothing keeps
+ * nobody out; where all are in use, who comes is surplus.
  */
 export function trackConnections(server: Server, { max }: { max: number }): Connections {
-  // Those that are quiet stand in the order in which they became so.
   const open = new Map<Duplex, Set<Exchange>>();
+  // Since when, in the order in which they became so.
+  const quiet = new Map<Duplex, number>();
+  const surplus = new WeakSet<Duplex>();
   let ending = false;
 
-  const drop = (socket: Duplex) => {
+  const forget = (socket: Duplex) => {
     open.delete(socket);
+    quiet.delete(socket);
+  };
+  const drop = (socket: Duplex) => {
+    forget(socket);
     socket.destroy();
   };
-  const dropQuietest = () => {
-    for (const [socket, exchanges] of open) if (exchanges.size === 0) return drop(socket);
+  const dropSilent = (): boolean => {
+    for (const [socket, since] of quiet) {
+      if (performance.now() - since < silentAfterMs) return false;
+      drop(socket);
+      return true;
+    }
+    return false;
   };
   server.on('connection', (socket) => {
+    if (open.size >= max && !dropSilent()) surplus.add(socket);
     open.set(socket, new Set());
-    socket.once('close', () => open.delete(socket));
-    if (open.size > max) dropQuietest();
+    quiet.set(socket, performance.now());
+    socket.once('close', () => forget(socket));
   });
   server.prependListener('request', (req, res) => {
+    const { socket } = req;
     const exchange = { req, res };
-    open.get(req.socket)?.add(exchange);
+    open.get(socket)?.add(exchange);
+    quiet.delete(socket);
     res.once('close', () => {
-      const exchanges = open.get(req.socket);
+      const exchanges = open.get(socket);
       exchanges?.delete(exchange);
-      if (exchanges?.size === 0) {
-        open.delete(req.socket);
-        open.set(req.socket, exchanges);
-      }
+      if (exchanges?.size === 0) quiet.set(socket, performance.now());
     });
     if (ending) endWith(exchange);
   });
 
   return {
     inHand: (socket) => [...(open.get(socket) ?? [])],
+    isSurplus: (socket) => surplus.has(socket),
     endAfterAnswer: () => {
       ending = true;
       for (const exchanges of open.values()) exchanges.forEach(endWith);
     },
     dropQuiet: () => {
-      for (const [socket, exchanges] of [...open]) if (exchanges.size === 0) drop(socket);
+      for (const socket of [...quiet.keys()]) drop(socket);
     },
   };
 }

@@ -2,7 +2,9 @@ import { createServer, type RequestListener, type Server, STATUS_CODES } from 'n
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Connections, trackConnections } from './connections.ts';
+import type { Log } from './log.ts';
 import { Problem, type ProblemCode, problemBody, problems, sendProblem } from './problems.ts';
+import { createTurnAway } from './turn-away.ts';
 
 export interface HttpServer {
   /** The port it listens on: the one asked for, or the free one that was found for 0. */
@@ -14,13 +16,16 @@ export interface HttpServer {
 export interface ListenOptions {
   port: number;
   host: string;
+  /** Where it is told how many were turned away. */
+  log?: Log;
+  /** Connections on which requests are served; one more takes the place of a silent one, or is answered 503. */
+  connectionsMax?: number;
   /** How long the headers of a request may take to arrive. */
   headersTimeoutMs?: number;
   /** How long a whole request may take to arrive. */
   requestTimeoutMs?: number;
   /** How long a connection may stay on which nobody asks, or nobody takes the answer. */
   idleTimeoutMs?: number;
-  connectionsMax?: number;
 }
 
 // A webhook is small and its sender close to a network: who needs longer is broken or holds the line on purpose.
@@ -30,11 +35,16 @@ const defaults = {
   // Longer than the usual load balancers wait (60 s), so that they and not we close an idle line, and than any answer
   // takes to begin (30 s).
   idleTimeoutMs: 65_000,
-  // Memory.
+  // About 25 KB each while they wait for an answer.
   connectionsMax: 5_000,
 };
 // Node looks at the two above only this often; its default of 30 s would make them worth nothing.
 const connectionsCheckEveryMs = 500;
+// Who comes on one more gets an answer and is let go; of those that say nothing there may be no end, so the rest is dropped.
+const surplusMax = 5_000;
+// Connections that the kernel has made and we have not seen yet; over it senders wait for a second and more to be let in.
+// Node's own 511 is less than one burst. The kernel's limit (net.core.somaxconn) is 4,096 by default.
+const backlogMax = 4_096;
 // The kernel holds connections that we have not seen yet, and resets them when we stop listening.
 const stillAcceptMs = 250;
 // A request that is on its way when we stop still gets its answer; a connection on which nobody speaks is cut.
@@ -44,10 +54,15 @@ const lingerMs = 1_000;
 
 /** Listens, or rejects with the reason (the port is taken, the address is not ours). */
 export function listen(handler: RequestListener, options: ListenOptions): Promise<HttpServer> {
-  const { port, host, headersTimeoutMs, requestTimeoutMs, idleTimeoutMs, connectionsMax } = {
+  const { port, host, log, headersTimeoutMs, requestTimeoutMs, idleTimeoutMs, connectionsMax } = {
     ...defaults,
     ...options,
   };
+  const turnAway = createTurnAway(log);
+  const serve: RequestListener = (req, res) =>
+    connections.isSurplus(req.socket)
+      ? turnAway(req, res.setHeader('connection', 'close'))
+      : handler(req, res);
   const server = createServer(
     {
       headersTimeout: headersTimeoutMs,
@@ -58,14 +73,15 @@ export function listen(handler: RequestListener, options: ListenOptions): Promis
       // The app refuses it in our own words; Node would answer without any.
       requireHostHeader: false,
     },
-    handler,
+    serve,
   );
+  server.maxConnections = connectionsMax + surplusMax;
   // Node has no other limit for who asks and does not read.
   server.timeout = idleTimeoutMs;
   const connections = trackConnections(server, { max: connectionsMax });
   server.on('clientError', (error, socket) => refuse(error, socket, connections));
   // An expectation that is not known may be ignored (RFC 9110, 10.1.1); Node would answer without a word.
-  server.on('checkExpectation', handler);
+  server.on('checkExpectation', serve);
   // We are no proxy. Node would close without a word, and hands the socket over without anyone to hear its errors.
   server.on('connect', (_req, socket) => {
     socket.on('error', () => socket.destroy());
@@ -74,7 +90,7 @@ export function listen(handler: RequestListener, options: ListenOptions): Promis
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(inWords(error, { port, host }));
     server.once('error', refuse);
-    server.listen(port, host, () => {
+    server.listen(port, host, backlogMax, () => {
       server.off('error', refuse);
       resolve({ port: boundPort(server), close: (withinMs) => close(server, connections, withinMs) });
     });

@@ -13,3 +13,5 @@ export * from './pause.ts';
 export * from './problems.ts';
 export * from './traceparent.ts';
 export * from './tracing.ts';
+export * from './turn.ts';
+export * from './turn-away.ts';

@@ -26,6 +26,7 @@ export const problems = {
   'too-many-requests': { status: 429, title: 'Too many requests at once' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   'internal-error': { status: 500, title: 'Something went wrong here' },
+  overloaded: { status: 503, title: 'The service has too much in hand' },
   'broker-unavailable': { status: 503, title: 'The event cannot be stored now' },
   'refused-unavailable': { status: 503, title: 'The refused webhooks cannot be asked for now' },
   'dead-letters-unavailable': { status: 503, title: 'The dead letters cannot be asked for now' },

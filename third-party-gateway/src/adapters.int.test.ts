@@ -14,6 +14,7 @@ beforeAll(async () => {
   gateway = await startTestGateway({
     sources: () => cases.map((one) => one.source()),
     publisher: (real) => ({
+      ...real,
       publish: (said, trace) => {
         publishFails -= 1;
         if (publishFails !== 0) return real.publish(said, trace);

@@ -2,6 +2,8 @@ import type { RequestListener } from 'node:http';
 import {
   createApp,
   createDirect,
+  createTurn,
+  createTurnAway,
   type Log,
   type MetricsRoute,
   mountMetrics,
@@ -9,11 +11,12 @@ import {
   type Readiness,
   type Tracing,
 } from '@paystream/runtime';
+import { createBodies } from './bodies.ts';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { openapi } from './openapi.ts';
 import { mountRefused, type RefusedRoutesOptions } from './refused-routes.ts';
 
-export interface GatewayOptions extends IntakeOptions, RefusedRoutesOptions {
+export interface GatewayOptions extends Omit<IntakeOptions, 'bodies'>, RefusedRoutesOptions {
   log: Log;
   readiness: () => Readiness;
   tracing?: Tracing | undefined;
@@ -26,6 +29,9 @@ const route = '/webhooks/:source';
 // Whatever is written in another way (a query, an escape, a slash at the end) is for Express to understand.
 const webhookPath = /^\/webhooks\/([A-Za-z0-9_-]+)$/;
 
+// About a thousand webhooks. With the 4 s that the broker may take, the last of them is answered within 5 s.
+const turnLastsMs = 500;
+
 /** The gateway's HTTP side. */
 export function createGateway({
   log,
@@ -35,7 +41,9 @@ export function createGateway({
   direct = true,
   ...options
 }: GatewayOptions): RequestListener {
-  const intake = createIntake(options);
+  const bodies = createBodies();
+  const turn = createTurn({ lastsMs: turnLastsMs });
+  const intake = createIntake({ ...options, bodies });
   const app = createApp({
     log,
     readiness,
@@ -48,11 +56,16 @@ export function createGateway({
       mountMetrics(routes, metrics);
     },
   });
-  if (!direct) return app;
   const sourceOf = ({ method, url = '' }: { method?: string | undefined; url?: string | undefined }) =>
     method === 'POST' ? webhookPath.exec(url)?.[1] : undefined;
   const takeDirectly = createDirect({ log, tracing, route }, (req, res) =>
     intake(req, res, sourceOf(req) ?? ''),
   );
-  return (req, res) => (sourceOf(req) === undefined ? app(req, res) : takeDirectly(req, res));
+  const serve: RequestListener = (req, res) =>
+    direct && sourceOf(req) !== undefined ? takeDirectly(req, res) : app(req, res);
+  const turnAway = createTurnAway(log);
+  // Whoever looks whether we are well is answered all the same.
+  const isTurnedAway = ({ method }: { method?: string | undefined }) =>
+    method === 'POST' && (turn.isSpent() || !bodies.haveRoom() || !options.publisher.hasRoom());
+  return (req, res) => (isTurnedAway(req) ? turnAway(req, res) : serve(req, res));
 }

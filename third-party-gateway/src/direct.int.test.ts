@@ -11,6 +11,7 @@ import { keepsNothing, openXPayment } from './testing/start-gateway.ts';
 
 // The broker's word by the note of the event, so that each of its answers can be asked for.
 const publisher: Publisher = {
+  hasRoom: () => true,
   publish: async (said) => {
     if (!('note' in said)) throw new Error('only events are sent here');
     const { note, txId } = said;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type Publisher, webhookBytesMax } from '@paystream/nats';
+import type { Publisher } from '@paystream/nats';
 import {
   type Answer,
   addToLine,
@@ -10,7 +10,7 @@ import {
   sendText,
   traceparentOf,
 } from '@paystream/runtime';
-import getRawBody from 'raw-body';
+import type { Bodies } from './bodies.ts';
 import type { IntakeObserver } from './metrics.ts';
 import { type Published, publishAll } from './publish-all.ts';
 import type { KeepRefused } from './refused-keeper.ts';
@@ -22,6 +22,7 @@ export interface IntakeOptions {
   publisher: Publisher;
   /** Told of every decision; what it does with a refused webhook it does after the answer. */
   keepRefused: KeepRefused;
+  bodies: Bodies;
   /** Why nothing can be taken now, or undefined. */
   closedBecause: () => string | undefined;
   observe: IntakeObserver;
@@ -31,7 +32,14 @@ export interface IntakeOptions {
  * Takes one webhook: answers 200 only when the stream holds all that came of it. Whatever goes wrong is thrown as a
  * Problem, and then the sender has to send again or to mend what it sends.
  */
-export function createIntake({ sources, publisher, keepRefused, closedBecause, observe }: IntakeOptions) {
+export function createIntake({
+  sources,
+  publisher,
+  keepRefused,
+  bodies,
+  closedBecause,
+  observe,
+}: IntakeOptions) {
   return async (req: IncomingMessage, res: Answer, name: string): Promise<void> => {
     const source = sources().get(name);
     observe.begun();
@@ -50,19 +58,20 @@ export function createIntake({ sources, publisher, keepRefused, closedBecause, o
     addToLine(res, { source: source.name });
     checkJsonType(req);
 
-    const body = await readBody(req);
+    const body = await bodies.read(req, res);
     const webhook = { headers: req.headers, body, receivedAt };
     const decision = source.decide(webhook);
     keepRefused({ source, webhook, decision });
     const accepted = acceptedOf(decision);
     addToLine(res, inLine(accepted));
     observe.verified(source, accepted.keyId);
-    // What is verified counts and nothing else: nobody can use up the room of a source by sending in its name.
+    const closed = closedBecause();
+    if (closed !== undefined) throw unavailable(closed, 2);
+    // What is verified and can be taken counts, and nothing else: nobody can use up the room of a source by sending in its
+    // name, nor does the source itself while we are not there for it.
     const waitS = await source.admit?.();
     if (waitS !== undefined) throw tooMany(waitS);
 
-    const closed = closedBecause();
-    if (closed !== undefined) throw unavailable(closed, 2);
     const trace = { traceparent: traceparentOf(res) };
     const published = await publishAll({ publisher, accepted, trace });
     addToLine(res, { outcome: published.status });
@@ -137,20 +146,5 @@ function acceptedOf(decision: Decision): Accepted {
       throw new Problem('invalid-event', inOneLine(decision.errors), { errors: decision.errors });
     default:
       return decision satisfies never;
-  }
-}
-
-async function readBody(req: IncomingMessage): Promise<Uint8Array> {
-  try {
-    return await getRawBody(req, { limit: webhookBytesMax, length: req.headers['content-length'] ?? null });
-  } catch (error) {
-    const type = error instanceof Error && 'type' in error ? error.type : undefined;
-    if (type === 'entity.too.large') {
-      // The rest is thrown away as it comes, for as long as a request may take: who is cut off in the middle of
-      // sending does not see the answer.
-      req.resume();
-      throw new Problem('body-too-large', `The body must have at most ${webhookBytesMax} bytes.`);
-    }
-    throw new Problem('malformed-request', 'The body ended before it was complete.');
   }
 }

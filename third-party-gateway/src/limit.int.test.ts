@@ -11,9 +11,10 @@ if (stripe === undefined || open === undefined) throw new Error('they are not in
 const [sample] = stripe.fixtures.filter(({ events }) => events.length === 1);
 
 let gateway: TestGateway;
+let closed: string | undefined;
 beforeAll(async () => {
   const sources = [stripe.source({ limit }), open.source({ verifies: false })];
-  gateway = await startTestGateway({ sources: () => sources });
+  gateway = await startTestGateway({ sources: () => sources, closedBecause: () => closed });
 });
 afterAll(() => gateway.close());
 
@@ -45,6 +46,15 @@ describe('a source with a limit', () => {
     const forged = await Promise.all(Array.from({ length: 5 * limit }, () => send({})));
 
     expect(forged.map(({ status }) => status)).toEqual(forged.map(() => 401));
+    expect((await send()).status).toBe(200);
+  });
+
+  test('loses none of it while the service is not there for it', async () => {
+    closed = 'The service is starting; send it again.';
+    const early = await Promise.all(Array.from({ length: 3 * limit }, () => send()));
+    closed = undefined;
+
+    expect(early.map(({ status }) => status)).toEqual(early.map(() => 503));
     expect((await send()).status).toBe(200);
   });
 });

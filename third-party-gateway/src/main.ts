@@ -104,7 +104,7 @@ const app = createGateway({
       ? 'The service is starting; send it again.'
       : undefined,
 });
-const listening = listen(app, { port: config.PORT, host: config.HOST });
+const listening = listen(app, { port: config.PORT, host: config.HOST, log });
 listening.then(({ port }) => {
   log.info({ host: config.HOST, port, sources: [...sources.current().keys()] }, 'service.listening');
 }, fail);

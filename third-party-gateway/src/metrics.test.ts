@@ -76,7 +76,7 @@ test('every word of the broker is counted, and how long it took', async () => {
   const event = {} as Parameters<Publisher['publish']>[0];
 
   for (const outcome of outcomes)
-    await metrics.watchPublisher({ publish: async () => outcome }).publish(event);
+    await metrics.watchPublisher({ hasRoom: () => true, publish: async () => outcome }).publish(event);
 
   expect(await samples('paystream_publishes_total')).toEqual([
     'paystream_publishes_total{outcome="stored"} 1',

@@ -171,7 +171,8 @@ function createPublishMetrics(registry: Registry): Pick<GatewayMetrics, 'watchPu
   };
 
   return {
-    watchPublisher: ({ publish }) => ({
+    watchPublisher: ({ publish, ...publisher }) => ({
+      ...publisher,
       publish: async (event, trace) => {
         const startedAt = performance.now();
         const outcome = await publish(event, trace);

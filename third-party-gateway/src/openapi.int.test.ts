@@ -26,6 +26,7 @@ beforeAll(async () => {
     door: { needs: (role) => (req, res, next) => door.needs(role)(req, res, next) },
     timeouts: { headersTimeoutMs: 200, requestTimeoutMs: 200 },
     publisher: (real) => ({
+      ...real,
       publish: (event, trace) => {
         if (breakPublisher) throw new TypeError('secret of the driver at 10.0.0.3:4222');
         return real.publish(event, trace);

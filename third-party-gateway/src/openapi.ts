@@ -34,6 +34,7 @@ const refusals = problemResponses(
   'body-too-large',
   'unsupported-media-type',
   'too-many-requests',
+  'overloaded',
   'broker-unavailable',
 );
 

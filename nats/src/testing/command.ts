@@ -10,7 +10,7 @@ export interface CommandResult {
   ms: number;
 }
 
-/** `npm run provision`, as the root's package.json spells it, as a process of its own. */
+/** `npm run provision` as a process of its own: as the root's package.json spells it, or as it is built. */
 export function runProvision(
   args: string[],
   env: Record<string, string> = {},
@@ -18,7 +18,7 @@ export function runProvision(
 ): Promise<CommandResult> {
   const command = npm
     ? ['npm', 'run', '--silent', 'provision', '--']
-    : [process.execPath, '--conditions=@paystream/source', '--import', 'tsx', 'nats/src/main.ts'];
+    : [process.execPath, 'nats/dist/main.js'];
   // What a developer has set for the services must not decide a test.
   const settings = Object.entries({ DUPLICATE_WINDOW: '10m', REPLAY_MODE: 'original', ...env }).map(
     ([name, value]) => `${name}=${value}`,
