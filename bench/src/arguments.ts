@@ -35,7 +35,7 @@ const sizes: Readonly<Record<BenchName, { min: number; max: number }>> = {
 export const help = `npm run bench                     all of them, about 40 minutes
 npm run bench -- <name> … [options]
 
-  intake     webhooks a second: ours, the plain design, node:http alone (about 7 minutes)
+  intake     webhooks a second: ours, the plain design, node:http alone (about 8 minutes)
   apply      events a second into the record: ours, the plain design, the broker's and the database's ceilings (3 minutes)
   flow       both services at 50, 80 and 120 % of what they can take: how late, how many refused, none lost (5 minutes)
   growth     the same work at 10,000 to 1,000,000 stored transactions, and with long histories (10 minutes)
