@@ -66,7 +66,14 @@ describe('the benches of what it can do, at the same size', () => {
   test('intake: each target answers, and what it answered 200 is in its stream', async () => {
     const results = await runIntake(rig, intakeSettings('small'), { say: silent });
 
-    expect(results.map(({ name }) => name)).toEqual(['ours', 'ours-quiet', 'plain', 'plain-synced', 'floor']);
+    expect(results.map(({ name }) => name)).toEqual([
+      'ours',
+      'ours-quiet',
+      'ours-stripe',
+      'plain',
+      'plain-synced',
+      'floor',
+    ]);
     for (const result of results) {
       expect(result).toMatchObject({ lost: 0, refused: 0, failed: 0 });
       expect(result.ok).toBeGreaterThan(20);

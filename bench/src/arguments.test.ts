@@ -26,6 +26,13 @@ describe('the command line of the benches', () => {
     });
   });
 
+  test('runs several in their own order, each once', () => {
+    expect(parseArguments(['flow', 'intake', 'flow'])).toMatchObject({
+      kind: 'run',
+      arguments: { names: ['intake', 'flow'], size: 'full' },
+    });
+  });
+
   test('gives help wherever it is asked for', () => {
     expect(parseArguments(['--help'])).toEqual({ kind: 'help' });
     expect(parseArguments(['replay', '-h'])).toEqual({ kind: 'help' });
@@ -34,7 +41,7 @@ describe('the command line of the benches', () => {
   test.each([
     [['--size', '20'], '--size must be small or full'],
     [['replays'], 'there is no bench replays'],
-    [['replay', 'backlog'], 'one at a time'],
+    [['replay', 'backlog', '--size', '200'], '--size must be small or full'],
     [['replay', '--size', '5001'], '--size must be small, full or a number from 20 to 5000'],
     [['backlog', '--size', 'huge'], '--size must be small, full or a number from 20 to 200000'],
     [['replay', '--speed', '4'], '--speed'],

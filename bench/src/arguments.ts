@@ -33,9 +33,9 @@ const sizes: Readonly<Record<BenchName, { min: number; max: number }>> = {
 };
 
 export const help = `npm run bench                     all of them, about 40 minutes
-npm run bench -- <name> [options]
+npm run bench -- <name> … [options]
 
-  intake     webhooks a second: ours, the plain design, node:http alone (about 7 minutes)
+  intake     webhooks a second: ours, the plain design, node:http alone (about 8 minutes)
   apply      events a second into the record: ours, the plain design, the broker's and the database's ceilings (3 minutes)
   flow       both services at 50, 80 and 120 % of what they can take: how late, how many refused, none lost (5 minutes)
   growth     the same work at 10,000 to 1,000,000 stored transactions, and with long histories (10 minutes)
@@ -46,7 +46,7 @@ npm run bench -- <name> [options]
   --size <small|full|number>   full is the default; a number counts events (apply, replay, backlog), rounds (intake),
                                seconds (flow, footprint) or stored transactions (growth)
   --only <a,b>                 replay: only these of plain-original, plain-original-new, plain-instant, ours-1, ours-4;
-                               intake: only these of ours, ours-quiet, plain, plain-synced, floor
+                               intake: only these of ours, ours-quiet, ours-stripe, plain, plain-synced, floor
   --write-docs                 also writes the section of docs/numbers.md, and docs/replay.svg
   --help                       this text
 
@@ -69,13 +69,14 @@ export function parseArguments(args: readonly string[]): Parsed {
       allowPositionals: true,
     });
     if (values.help === true) return { kind: 'help' };
-    const [name, ...others] = positionals;
-    if (name !== undefined && !isBenchName(name)) return wrong(`there is no bench ${name}`);
-    if (others.length > 0) return wrong(`one at a time, not also ${others.join(' ')}`);
-    const size = sizeFrom(values.size ?? 'full', name);
-    if (size === undefined) return wrong(`--size must be ${sizeWords(name)}`);
+    const unknown = positionals.find((name) => !isBenchName(name));
+    if (unknown !== undefined) return wrong(`there is no bench ${unknown}`);
+    const named = benchNames.filter((name) => positionals.includes(name));
+    const alone = named.length === 1 ? named[0] : undefined;
+    const size = sizeFrom(values.size ?? 'full', alone);
+    if (size === undefined) return wrong(`--size must be ${sizeWords(alone)}`);
     const only = values.only?.split(',');
-    const names = name === undefined ? benchNames : [name];
+    const names = named.length === 0 ? benchNames : named;
     return { kind: 'run', arguments: { names, size, only, writeDocs: values['write-docs'] ?? false } };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
@@ -91,7 +92,7 @@ function isBenchName(name: string): name is BenchName {
   return benchNames.some((known) => known === name);
 }
 
-/** A number means something else to each bench, so all of them together take none. */
+/** A number means something else to each bench, so several together take none. */
 function sizeFrom(text: string, name: BenchName | undefined): Size | undefined {
   if (text === 'small' || text === 'full') return text;
   if (name === undefined || !/^\d{1,7}$/.test(text)) return undefined;
@@ -100,6 +101,6 @@ function sizeFrom(text: string, name: BenchName | undefined): Size | undefined {
 }
 
 function sizeWords(name: BenchName | undefined): string {
-  if (name === undefined) return 'small or full where no bench is named';
+  if (name === undefined) return 'small or full where not one bench alone is named';
   return `small, full or a number from ${sizes[name].min} to ${sizes[name].max}`;
 }

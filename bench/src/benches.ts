@@ -14,7 +14,7 @@ import {
   flowGoals,
   flowTable,
   footprintGoals,
-  footprintTable,
+  footprintTables,
   growthGoals,
   growthTables,
 } from './record-report.ts';
@@ -140,7 +140,7 @@ export const benches: Readonly<Record<BenchName, Bench>> = {
       return found('footprint', context, {
         settings,
         results,
-        tables: [footprintTable(results)],
+        tables: footprintTables(results),
         goals: footprintGoals(results),
       });
     },

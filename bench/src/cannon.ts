@@ -1,34 +1,30 @@
 // The load generator, in a process of its own: autocannon, each webhook a new transaction. Options as JSON in argv[2].
-import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import autocannon from 'autocannon';
+import { stripeBodies, xPaymentBodies } from './bodies.ts';
 import type { CannonOptions, CannonResult } from './shoot.ts';
 
 const options: CannonOptions = JSON.parse(process.argv[2] ?? '{}');
-const txIdPrefix = randomUUID().slice(0, 24);
-let count = 0;
+const next = options.stripeSecret === undefined ? xPaymentBodies() : stripeBodies(options.stripeSecret);
 const answers: string[] = [];
 
+const cpuBefore = process.cpuUsage();
 const result = await autocannon({
   url: options.url,
   connections: options.connections,
   duration: options.seconds,
   ...(options.perSecond === undefined ? {} : { overallRate: options.perSecond }),
   method: 'POST',
-  headers: { 'content-type': 'application/json' },
   requests: [
     {
-      setupRequest: (request) => {
-        count += 1;
-        const txId = txIdPrefix + count.toString(16).padStart(12, '0');
-        return { ...request, body: JSON.stringify({ txId, action: 'NEW', amount: 1_250, note: 'bench' }) };
-      },
+      setupRequest: (request) => ({ ...request, ...next() }),
       ...(options.answersFile === undefined ? {} : { onResponse: noteAnswer }),
     },
   ],
 });
 if (options.answersFile !== undefined) writeFileSync(options.answersFile, answers.join('\n'));
 
+const { user, system } = process.cpuUsage(cpuBefore);
 const { latency, duration } = result;
 const told: CannonResult = {
   ok: result['2xx'],
@@ -39,6 +35,7 @@ const told: CannonResult = {
   p50: latency.p50,
   p99: latency.p99,
   worst: latency.max,
+  busy: (user + system) / 1e6 / duration,
 };
 process.stdout.write(JSON.stringify(told));
 

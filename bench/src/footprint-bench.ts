@@ -27,6 +27,10 @@ export interface Footprint {
   firstHalfMiB: number;
   secondHalfMiB: number;
   mostMiB: number;
+  /** Evenly spread over the load, the first before it. */
+  overTime: { seconds: number; mib: number }[];
+  /** How fast it grows after the first quarter, by all samples: near 0, memory is flat. */
+  mibAnHour: number;
   /** Undefined where nobody counts it. */
   cpuMsPerThousand: number | undefined;
 }
@@ -66,9 +70,30 @@ export async function runFootprint(
       firstHalfMiB: Math.max(...samples.slice(0, half)),
       secondHalfMiB: Math.max(...samples.slice(half), 0),
       mostMiB: Math.max(...samples),
+      overTime: pick(samples),
+      mibAnHour: slopeAnHour(samples.slice(Math.ceil(samples.length / 4))),
       cpuMsPerThousand: usedMs === undefined ? undefined : Math.round((usedMs * 1_000) / ok),
     };
   });
+}
+
+const pickedMax = 13;
+
+function pick(samples: readonly number[]): Footprint['overTime'] {
+  const every = Math.max(1, Math.floor((samples.length - 1) / (pickedMax - 1)));
+  return samples.flatMap((mib, index) =>
+    index % every === 0 ? [{ seconds: Math.round((index * sampleEveryMs) / 1_000), mib }] : [],
+  );
+}
+
+/** Of the line that lies closest to all samples. */
+export function slopeAnHour(samples: readonly number[]): number {
+  const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const middle = (samples.length - 1) / 2;
+  const mean = meanOf(samples);
+  const shared = samples.reduce((sum, mib, index) => sum + (index - middle) * (mib - mean), 0);
+  const spread = samples.reduce((sum, _, index) => sum + (index - middle) ** 2, 0);
+  return spread === 0 ? 0 : (shared / spread) * (3_600_000 / sampleEveryMs);
 }
 
 async function startTimed(name: string, start: () => Promise<Service>) {

@@ -1,10 +1,13 @@
-import { type NatsServer, openSourcesFile } from '@paystream/local';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { keepSources, type NatsServer, openSourcesFile } from '@paystream/local';
 import type { NatsConnection } from 'nats';
 import type { Size } from './arguments.ts';
 import { countFsyncs } from './fsyncs.ts';
 import type { Rig } from './rig.ts';
 import { type CannonResult, shoot } from './shoot.ts';
 import { inRounds, type Spread, spreadOf } from './spread.ts';
+import { cpuMs } from './usage.ts';
 
 export interface IntakeSettings {
   connections: number[];
@@ -32,12 +35,18 @@ export interface IntakeResult {
   lost: number;
   /** Of the broker, for each webhook answered 200; undefined where nobody can count them, or there is no broker. */
   fsyncs: number | undefined;
+  /** Microseconds of processor time for each webhook answered 200; undefined where nobody counts it. */
+  cpu: { service: Spread; broker: Spread | undefined } | undefined;
+  /** Of one core, by the load generator. */
+  generatorBusy: Spread;
 }
 
 interface Target {
   name: string;
   title: string;
   url: string;
+  pid: number;
+  stripeSecret: string | undefined;
   broker: { server: NatsServer; nats: NatsConnection } | undefined;
 }
 
@@ -78,6 +87,8 @@ export async function runIntake(
         failed: sum(({ failed }) => failed),
         lost: sum(({ lost }) => lost),
         fsyncs: await fsyncsPerWebhook(target, connections),
+        cpu: cpuOf(shots),
+        generatorBusy: spreadOf(of(({ busy }) => busy)),
       });
     }
   }
@@ -94,6 +105,14 @@ const targets = [
     sync: 'always',
     env: { ...ours, LOG_LEVEL: 'warn' },
   },
+  {
+    name: 'ours-stripe',
+    title: 'the same, `stripe` verified',
+    entry: oursEntry,
+    sync: 'always',
+    env: ours,
+    source: 'stripe',
+  },
   { name: 'plain', title: 'plain, not synced', entry: plainEntry, sync: '2m', env: {} },
   { name: 'plain-synced', title: 'plain, synced', entry: plainEntry, sync: 'always', env: {} },
   { name: 'floor', title: 'node:http alone', entry: 'bench/src/floor.ts', sync: undefined, env: {} },
@@ -101,28 +120,58 @@ const targets = [
 
 async function startTargets(rig: Rig, only: readonly string[] | undefined): Promise<Target[]> {
   const brokers = { always: await rig.startBroker('always'), '2m': await rig.startBroker('2m') };
+  const sourcesFile = keepSources(rig.folder);
   const started: Target[] = [];
-  for (const { name, title, entry, sync, env } of targets) {
+  for (const target of targets) {
+    const { name, title, entry, sync } = target;
     if (only?.includes(name) === false) continue;
+    const isStripe = 'source' in target;
+    const env = isStripe ? { ...target.env, SOURCES_FILE: sourcesFile } : target.env;
     const broker = sync === undefined ? undefined : brokers[sync];
     const uri: Record<string, string> = broker === undefined ? {} : { NATS_URI: broker.server.uri };
     const service = await rig.start({ name, entry, env: { ...uri, ...env } });
     await service.ready();
-    started.push({ name, title, broker, url: `${service.url}/webhooks/x-payment` });
+    const url = `${service.url}/webhooks/${isStripe ? target.source : 'x-payment'}`;
+    const stripeSecret = isStripe
+      ? readFileSync(join(rig.folder, 'secrets/stripe'), 'utf8').trim()
+      : undefined;
+    started.push({ name, title, broker, url, pid: service.pid, stripeSecret });
   }
   return started;
 }
 
-type Shot = CannonResult & { lost: number };
+type Shot = CannonResult & { lost: number; cpu: { service: number; broker: number | undefined } | undefined };
 
-async function fire({ url, broker }: Target, load: { connections: number; seconds: number }): Promise<Shot> {
-  if (broker === undefined) return { ...(await shoot({ url, ...load })), lost: 0 };
-  const manager = await broker.nats.jetstreamManager();
-  await manager.streams.purge('payment');
-  const before = (await manager.streams.info('payment')).state.last_seq;
-  const shot = await shoot({ url, ...load });
-  const { last_seq } = (await manager.streams.info('payment')).state;
-  return { ...shot, lost: Math.max(0, shot.ok - (last_seq - before)) };
+/** Webhooks, and what they have cost the service and its broker. */
+async function fire(
+  { url, pid, broker, stripeSecret }: Target,
+  load: { connections: number; seconds: number },
+): Promise<Shot> {
+  const manager = await broker?.nats.jetstreamManager();
+  await manager?.streams.purge('payment');
+  const lastSequence = async () => (await manager?.streams.info('payment'))?.state.last_seq;
+  const usedMs = () => ({ service: cpuMs(pid), broker: broker && cpuMs(broker.server.pid) });
+  const before = { sequence: await lastSequence(), used: usedMs() };
+  const shot = await shoot({ url, ...load, ...(stripeSecret === undefined ? {} : { stripeSecret }) });
+  const used = usedMs();
+  const sequence = await lastSequence();
+  const stored =
+    sequence === undefined || before.sequence === undefined ? shot.ok : sequence - before.sequence;
+  const each = (from: number | undefined, to: number | undefined) =>
+    from === undefined || to === undefined ? undefined : ((to - from) * 1_000) / shot.ok;
+  const service = each(before.used.service, used.service);
+  const cpu = service === undefined ? undefined : { service, broker: each(before.used.broker, used.broker) };
+  return { ...shot, lost: Math.max(0, shot.ok - stored), cpu };
+}
+
+function cpuOf(shots: readonly Shot[]): IntakeResult['cpu'] {
+  const counted = shots.flatMap(({ cpu }) => cpu ?? []);
+  if (counted.length === 0) return undefined;
+  const broker = counted.flatMap((cpu) => cpu.broker ?? []);
+  return {
+    service: spreadOf(counted.map(({ service }) => service)),
+    broker: broker.length === 0 ? undefined : spreadOf(broker),
+  };
 }
 
 async function fsyncsPerWebhook(target: Target, connections: number): Promise<number | undefined> {

@@ -117,7 +117,23 @@ export function growthGoals({ sizes }: GrowthResult): Goal[] {
   ];
 }
 
-export function footprintTable(results: readonly Footprint[]): Table {
+export function footprintTables(results: readonly Footprint[]): Table[] {
+  const overTime = {
+    head: [
+      'service',
+      'memory over the time under load (MiB)',
+      'growth after the first quarter (MiB an hour)',
+    ],
+    rows: results.map(({ service, overTime, mibAnHour }) => [
+      service,
+      overTime.map(({ seconds, mib }) => `${seconds} s: ${mib}`).join(', '),
+      numberText(mibAnHour),
+    ]),
+  };
+  return [footprintTable(results), overTime];
+}
+
+function footprintTable(results: readonly Footprint[]): Table {
   return {
     head: [
       'service',

@@ -10,6 +10,8 @@ export interface CannonOptions {
   perSecond?: number;
   /** Takes a line `<txId> <answered at>` for each 200. */
   answersFile?: string;
+  /** Webhooks of Stripe, signed with this; left out: of `x-payment`, unsigned. */
+  stripeSecret?: string;
 }
 
 export interface CannonResult {
@@ -25,6 +27,8 @@ export interface CannonResult {
   p50: number;
   p99: number;
   worst: number;
+  /** Of one core, by the load generator itself: near 1, it is what is measured. */
+  busy: number;
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -8,6 +8,6 @@ export { resolveServer, resolveServers } from './resolve-servers.ts';
 export { quantile, type Rhythm, rhythmOf, type TimedEvent } from './rhythm.ts';
 export { describeExit, type Service, type ServiceOptions, startService } from './service.ts';
 export { readSettled, type Settled } from './settled.ts';
-export { openSourcesFile } from './sources.ts';
+export { keepSources, openSourcesFile } from './sources.ts';
 export { createStack, type Stack, type StackOptions } from './stack.ts';
 export { table } from './table.ts';

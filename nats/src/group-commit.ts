@@ -135,10 +135,22 @@ export function createGroupCommit(broker: BrokerConnection, onSend: (count: numb
     for (const { tell } of gone) tell(noAnswer);
   };
 
+  // What arrived in one turn of the event loop goes together: of a crowd that was answered and comes again, the first
+  // ten would go alone, and the rest in small batches.
+  let isPumping = false;
+  const pumpSoon = () => {
+    if (isPumping) return;
+    isPumping = true;
+    setImmediate(() => {
+      isPumping = false;
+      pump();
+    });
+  };
+
   return {
     add: (waiting) => {
       queue.push(waiting);
-      pump();
+      pumpSoon();
     },
   };
 }

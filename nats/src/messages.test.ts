@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
+import canonicalize from 'canonicalize';
 import fc from 'fast-check';
 import { currencies } from './currencies.ts';
 import { eventIdSchema, noteSchema, txIdSchema } from './fields.ts';
@@ -97,6 +98,18 @@ describe('the identity of an event', () => {
     expect(messageIdOf(plain.event)).toBe(`${golden.txId}.update.310598a49dfc99ee9c5e9c1dea68e753`);
     expect(named.fingerprint).toBe('93635b5b3ee65d915661b91b330a15a2');
     expect(named.event.eventId).toBe('evt_1');
+  });
+
+  test('is the hash of the canonical JSON of what was said, as a library for it writes that', () => {
+    fc.assert(
+      fc.property(events, (identified) => {
+        const event = { ...identified, eventId: 'evt_1' };
+        const { source: _source, receivedAt: _receivedAt, webhook: _webhook, ...said } = event;
+        const json = canonicalize(Object.fromEntries(Object.entries(said).reverse())) ?? '';
+        const hash = createHash('sha256').update(json).digest('hex').slice(0, 32);
+        expect(identify(event).fingerprint).toBe(hash);
+      }),
+    );
   });
 
   test('is the same for any order of keys, white space and escapes', () => {

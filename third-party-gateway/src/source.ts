@@ -146,28 +146,46 @@ function receivedOf(source: string, { body, deliveryId, receivedAt }: Verified):
 
 type Judged = { kind: 'event'; event: PaymentEvent } | { kind: 'unmapped'; why: string };
 
-const eventSchema = paymentEventSchema.extend({ eventId: paymentEventSchema.shape.eventId.optional() });
+// Without what we say ourselves: the name was judged with the file of sources, and the time is our clock's.
+const saidSchema = paymentEventSchema
+  .omit({ source: true, receivedAt: true })
+  .extend({ eventId: paymentEventSchema.shape.eventId.optional() });
 
 /** The contract decides what an event is, for every adapter alike. */
 function toEvent(
   candidate: Candidate,
-  { name, currency }: Pick<SourceOptions, 'name' | 'currency'>,
+  { name, currency: usual }: Pick<SourceOptions, 'name' | 'currency'>,
   receivedAt: string,
 ): Judged {
-  const { occurredAt, ...said } = candidate;
-  const time = eventSchema.shape.occurredAt.safeParse(occurredAt);
-  const parsed = eventSchema.safeParse({
-    ...said,
-    currency: said.currency ?? currency,
-    reference: said.reference ?? undefined,
-    eventId: said.eventId ?? undefined,
+  const time = saidSchema.shape.occurredAt.safeParse(candidate.occurredAt);
+  // Written out, as all of one shape: a copy with additions costs more than the judgement.
+  const { txId, action, amount, note } = candidate;
+  const parsed = saidSchema.safeParse({
+    txId,
+    action,
+    amount,
+    note,
+    currency: candidate.currency ?? usual,
+    reference: candidate.reference ?? undefined,
+    eventId: candidate.eventId ?? undefined,
     // A time that cannot be read costs the event its place by it, and nothing else: the broker's stands in.
     occurredAt: time.success ? time.data : undefined,
+  });
+  if (!parsed.success) return { kind: 'unmapped', why: inWords(parsed.error, candidate) };
+  const said = parsed.data;
+  const { event } = identify({
+    txId: said.txId,
+    action: said.action,
+    amount: said.amount,
+    note: said.note,
+    currency: said.currency,
+    reference: said.reference,
     source: name,
+    eventId: said.eventId,
+    occurredAt: said.occurredAt,
     receivedAt,
   });
-  if (parsed.success) return { kind: 'event', event: identify(parsed.data).event };
-  return { kind: 'unmapped', why: inWords(parsed.error, candidate) };
+  return { kind: 'event', event };
 }
 
 /** Which field is missing or wrong, and never what it holds. */
