@@ -90,8 +90,8 @@ test('asked for TLS, it says nothing but the handshake to a server that has none
   expect(await awayLine(service)).toContain('the server is not accepting SSL connections');
   await service.stop();
   await new Promise<void>((resolve) => plain.close(() => resolve()));
-  // 22: a record of the handshake; the first one is the client's hello.
-  expect(heard.map(([first]) => first)).toEqual(heard.map(() => 22));
+  // Records of TLS: 22 is the handshake, 21 the word that it has failed.
+  expect(heard.filter(([first]) => first !== 22 && first !== 21)).toEqual([]);
   expect(heard.length).toBeGreaterThan(0);
   expect(Buffer.concat(heard).toString('latin1')).not.toMatch(/payments|canary|hello|isMaster|saslStart/);
 });
