@@ -87,11 +87,11 @@ test('asked for TLS, it says nothing but the handshake to a server that has none
     MONGO_URI: `mongodb://payments:canary@localhost:${port}/paystream?replicaSet=rs0&tls=true`,
   });
 
-  expect(await awayLine(service)).toContain('MONGO_URI asks for TLS');
+  expect(await awayLine(service)).toContain('the server is not accepting SSL connections');
   await service.stop();
   await new Promise<void>((resolve) => plain.close(() => resolve()));
-  // 22: a record of the handshake; the first one is the client's hello.
-  expect(heard.map(([first]) => first)).toEqual(heard.map(() => 22));
+  // Records of TLS: 22 is the handshake, 21 the word that it has failed.
+  expect(heard.filter(([first]) => first !== 22 && first !== 21)).toEqual([]);
   expect(heard.length).toBeGreaterThan(0);
   expect(Buffer.concat(heard).toString('latin1')).not.toMatch(/payments|canary|hello|isMaster|saslStart/);
 });

@@ -139,10 +139,6 @@ const hints: readonly [RegExp, string][] = [
   ],
   [/certificate's altnames/, 'name the database in MONGO_URI as its certificate does'],
   [/certificate has expired/, 'renew the certificate of the database'],
-  [
-    /before secure TLS connection|wrong version number/,
-    'MONGO_URI asks for TLS: does the database speak it?',
-  ],
   [/^connection .* closed$/, 'where the database asks for TLS, say tls=true in MONGO_URI'],
   [/not authorized|requires authentication/, 'payment-service/mongo/user.js makes a user with the rights'],
   [/^Authentication failed/, 'look at user, password and authSource in MONGO_URI'],
