@@ -10,6 +10,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 // What reads settings and nothing that comes over a network: who can write those needs no slow pattern to do harm.
 const forSettings: ReadonlySet<string> = new Set([
   'nats/src/main.ts',
+  'runtime/src/opentelemetry.ts',
+  'runtime/src/tracing.ts',
   'third-party-gateway/src/json-path.ts',
 ]);
 
