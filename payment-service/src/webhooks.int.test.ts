@@ -309,7 +309,11 @@ describe('POST /webhooks-received/:id/translate', () => {
     const [first, second] = [await translate(), await translate()];
 
     const { receivedAt, reasons: _, ...said } = kept;
-    expect(asked[0]).toEqual({ ...said, receivedAt: receivedAt.toISOString() });
+    expect(asked[0]).toEqual({
+      ...said,
+      receivedAt: receivedAt.toISOString(),
+      traceparent: expect.stringMatching(/^00-[0-9a-f]{32}-/),
+    });
     expect([first.status, first.body]).toEqual([200, { messages: 2, duplicates: 1, reasons: ['why'] }]);
     expect(second.body).toEqual(first.body);
     const { body } = await api.call(`/webhooks-received/${kept.id}`);

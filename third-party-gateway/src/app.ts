@@ -67,5 +67,9 @@ export function createGateway({
   // Whoever looks whether we are well is answered all the same.
   const isTurnedAway = ({ method }: { method?: string | undefined }) =>
     method === 'POST' && (turn.isSpent() || !bodies.haveRoom() || !options.publisher.hasRoom());
-  return (req, res) => (isTurnedAway(req) ? turnAway(req, res) : serve(req, res));
+  return (req, res) => {
+    if (!isTurnedAway(req)) return serve(req, res);
+    options.observe.turnedAway();
+    turnAway(req, res);
+  };
 }

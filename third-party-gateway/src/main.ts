@@ -80,7 +80,7 @@ const publisher = tracePublisher(
 const translate = createTranslateAgain({ sources: sources.current, publisher });
 serveTranslations({ broker, translate, log });
 const refused = createRefusedWebhooks({ broker });
-const keeper = createRefusedKeeper({ refused, log });
+const keeper = createRefusedKeeper({ refused, log, onEach: metrics.keptRefused });
 const app = createGateway({
   log,
   tracing,

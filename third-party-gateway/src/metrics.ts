@@ -12,11 +12,15 @@ export interface IntakeObserver {
   verified(source: Source, keyId: string): void;
   unmapped(source: Source): void;
   answered(source: Source | undefined, answer: WebhookAnswer): void;
+  /** Before anything of the request was read. */
+  turnedAway(): void;
 }
 
 export interface GatewayMetrics extends IntakeObserver {
   watchPublisher(publisher: Publisher): Publisher;
   sent(count: number): void;
+  /** Whether a refused webhook could be kept for a person to look at. */
+  keptRefused(kept: boolean): void;
 }
 
 const webhookOutcomes = ['stored', 'duplicate', 'refused', 'unavailable', 'failed'] as const;
@@ -66,6 +70,18 @@ export function createGatewayMetrics({
   });
   // Told from the start, so that the first one is an increase.
   for (const { name } of sources) unmapped.inc({ source: name }, 0);
+  const turnedAway = new Counter({
+    name: 'paystream_requests_turned_away_total',
+    help: 'Requests that were answered 503 before anything of them was read, since as much is in hand as can be.',
+    registers,
+  });
+  const keptRefused = new Counter({
+    name: 'paystream_webhooks_refused_kept_total',
+    help: 'Refused webhooks by whether they were kept; false: over the limit, or the broker did not take them.',
+    labelNames: ['kept'],
+    registers,
+  });
+  for (const kept of ['true', 'false']) keptRefused.inc({ kept }, 0);
   let inFlight = 0;
   addGauge(registry, {
     name: 'paystream_webhooks_in_flight',
@@ -79,6 +95,8 @@ export function createGatewayMetrics({
     },
     verified: ({ name }, keyId) => verified.inc(name, keyId),
     unmapped: ({ name }) => unmapped.inc({ source: name }),
+    turnedAway: () => turnedAway.inc(),
+    keptRefused: (kept) => keptRefused.inc({ kept: String(kept) }),
     answered: (source, answer) => {
       inFlight -= 1;
       webhooks.inc(source, outcomeOf(answer));

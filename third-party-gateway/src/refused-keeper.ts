@@ -47,6 +47,8 @@ export interface RefusedKeeperOptions {
   refused: Pick<RefusedWebhooks, 'keep'>;
   log: Log;
   logEveryMs?: number;
+  /** Told of each whether it was kept. */
+  onEach?: (kept: boolean) => void;
 }
 
 /** Keeps what sources refuse, after the answer, as far as a limit for each source allows, and counts the rest. */
@@ -54,6 +56,7 @@ export function createRefusedKeeper({
   refused,
   log,
   logEveryMs = 10_000,
+  onEach = () => undefined,
 }: RefusedKeeperOptions): RefusedKeeper {
   const limiter = new RateLimiterMemory(limit);
   const onTheirWay = new Map<string, number>();
@@ -62,6 +65,7 @@ export function createRefusedKeeper({
 
   const miss = (source: string, why: string) => {
     counts.notKept += 1;
+    onEach(false);
     tell(source, why);
   };
   const keepNow = async (webhook: RefusedWebhook) => {
@@ -73,6 +77,7 @@ export function createRefusedKeeper({
       if (!(await isWithin(limiter, webhook))) return miss(source, tooMany);
       await refused.keep(webhook);
       counts.kept += 1;
+      onEach(true);
     } catch (error) {
       miss(source, describeError(error));
     } finally {

@@ -15,13 +15,13 @@ const stripe = caseOf('stripe');
 const [first, second] = stripe.secrets;
 
 let gateway: TestGateway;
-/** The sources as an operator has set them: with the first secret, unless a test mends that. */
-let sources: Source[];
 const asSet = () => [
   stripe.source({ secrets: [first] }),
   caseOf('adyen').source(),
   caseOf('x-payment').source({ verifies: false }),
 ];
+/** The sources as an operator has set them: with the first secret, unless a test mends that. */
+let sources: Source[] = asSet();
 beforeAll(async () => {
   gateway = await startTestGateway({ sources: () => sources });
 });

@@ -112,7 +112,7 @@ export async function startTestGateway({
   const publishing = publisher === undefined ? real : publisher(real);
   const current = () => new Map(sources().map((source) => [source.name, source]));
   const refused = createRefusedWebhooks({ broker: connection });
-  const keeper = createRefusedKeeper({ refused, log });
+  const keeper = createRefusedKeeper({ refused, log, onEach: metrics.keptRefused });
   const app = createGateway({
     log,
     readiness,
