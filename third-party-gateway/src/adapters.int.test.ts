@@ -1,7 +1,9 @@
-import { randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { sendRaw } from '../../runtime/src/testing/raw-http.ts';
 import { type Answer, post, twice } from '../../test/harness.ts';
 import type { Signed } from './adapters/adapter.ts';
+import { hmac } from './signatures.ts';
 import { adapterCases } from './testing/fixtures.ts';
 import { startTestGateway, type TestGateway } from './testing/start-gateway.ts';
 
@@ -88,6 +90,26 @@ describe.each(cases.map((one) => [one.adapter.name, one] as const))('POST /webho
     expect(await gateway.stored()).toBe(before);
   });
 
+  test('refuses it with any of its headers twice, which Node makes one of', async () => {
+    const { body, headers } = one.sign(one.fixtures[0]?.body ?? '');
+    const head = [
+      `POST /webhooks/${name} HTTP/1.1`,
+      'host: gateway',
+      'connection: close',
+      'content-type: application/json',
+      `content-length: ${Buffer.byteLength(body)}`,
+      ...Object.entries(headers).map(([field, value]) => `${field}: ${value}`),
+    ];
+
+    const answers = await Promise.all(
+      one.headers.map((header) =>
+        sendRaw(gateway.port, [...head, `${header}: ${headers[header]}`, '', body].join('\r\n')),
+      ),
+    );
+
+    expect(answers.map(({ status }) => status)).toEqual(one.headers.map(() => 401));
+  });
+
   test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=latin1'])(
     'takes no %s',
     async (type) => {
@@ -114,6 +136,25 @@ describe.each(cases.map((one) => [one.adapter.name, one] as const))('POST /webho
       expect(text).not.toContain(sent.headers[header]);
     }
   });
+});
+
+test('bytes that are not UTF-8 are looked at only where they are signed', async () => {
+  const [one] = cases.filter(({ adapter }) => adapter.name === 'x-payment');
+  const body = Buffer.from('{"note":"\xff"}', 'latin1');
+  const time = String(Math.floor(Date.now() / 1_000));
+  const sendWith = (key: KeyObject | undefined) => {
+    const signature =
+      key === undefined ? '0'.repeat(64) : hmac('sha256', key, [`${time}.`, body]).toString('hex');
+    return post(gateway, body, {
+      path: '/webhooks/x-payment',
+      headers: { 'x-timestamp': time, 'x-signature': signature },
+    });
+  };
+
+  const [unsigned, signed] = [await sendWith(undefined), await sendWith(one?.secrets[0].key)];
+
+  expect([unsigned.status, unsigned.body.code]).toEqual([401, 'signature-wrong']);
+  expect([signed.status, signed.body.detail]).toEqual([400, 'The body is not valid UTF-8.']);
 });
 
 describe('a webhook with several items', () => {
