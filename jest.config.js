@@ -13,7 +13,7 @@ export default {
   testEnvironmentOptions: { customExportConditions: ['@paystream/source', 'node', 'node-addons'] },
   globalSetup: './test/global-setup.js',
   globalTeardown: './test/global-teardown.js',
-  // Two cores: one more worker only makes the timing of the process tests worse.
-  maxWorkers: 2,
+  // Most of them wait for a broker, a database or a time limit: with two at a time two cores were busy for half of the time.
+  maxWorkers: 3,
   testTimeout: 60_000,
 };

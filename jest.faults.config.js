@@ -5,4 +5,5 @@ export default {
   ...base,
   testMatch: ['**/*.faults.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  maxWorkers: 2,
 };

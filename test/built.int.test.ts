@@ -132,7 +132,7 @@ describe('the images’ commands, on the shipped broker configuration', () => {
     const second = start(compose.provision);
     expect(await second.exited).toEqual({ code: 0, signal: null });
 
-    expect(first.lines.filter((line) => line.endsWith(': created'))).toHaveLength(5);
+    expect(first.lines.filter((line) => line.endsWith(': created'))).toHaveLength(6);
     expect(second.lines).toEqual([expect.stringMatching(/: safe \(0 unsafe, 0 warnings\)$/)]);
   });
 

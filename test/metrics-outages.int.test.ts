@@ -58,6 +58,8 @@ describe('the balance', () => {
     });
     await mongod.kill();
     await partIs(payments, 'database', 0);
+    // The driver tries a write once more by itself, and would have it done if the database were back at once.
+    await eventually(() => scrape(payments), { until: (seen) => outcomes(seen, 'released') > 0 });
     await mongod.startAgain();
     await appliedMore(outcomes(await partIs(payments, 'database', 1), 'applied'));
     await system.restartBroker('SIGKILL');
@@ -76,7 +78,6 @@ describe('the balance', () => {
     expect(balances.length).toBeGreaterThan(20);
     // It was looked at in the middle of work, and not only between.
     expect(Math.max(...inHand)).toBeGreaterThan(0);
-    expect(outcomes(rest, 'released')).toBeGreaterThan(0);
     expect(rest.value('paystream_deliveries_taken_total')).toBe(rest.value('paystream_deliveries_total'));
     // Nobody hears an answer twice, and everything that was stored was applied or recognised.
     const stored = (await scrape(gateway)).value('paystream_publishes_total', { outcome: 'stored' }) ?? 0;

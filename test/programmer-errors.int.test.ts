@@ -22,15 +22,10 @@ writeFileSync(
   `import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 process.on('SIGUSR2', () => void Promise.reject(new Error('nobody looks after this')));
-const { createHash } = crypto;
-crypto.createHash = (...args) => {
-  const hash = createHash(...args);
-  const update = hash.update.bind(hash);
-  hash.update = (text, ...more) => {
-    if (String(text).includes('${trigger}')) throw new TypeError('a bug in the loop');
-    return update(text, ...more);
-  };
-  return hash;
+const { hash } = crypto;
+crypto.hash = (algorithm, text, ...more) => {
+  if (String(text).includes('${trigger}')) throw new TypeError('a bug in the loop');
+  return hash(algorithm, text, ...more);
 };
 syncBuiltinESMExports();`,
 );

@@ -1,26 +1,36 @@
 import { randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
-import type { NatsConnection } from 'nats';
+import type { JsMsg, NatsConnection } from 'nats';
 import { type Drained, watchDrain } from './drain.ts';
 
-/** The broker's own ceiling: messages are pulled and acknowledged, and nothing else is done. */
+const togetherMax = 500;
+const inFlightMax = 2;
+
+/**
+ * The broker's own ceiling: messages are pulled and acknowledged, as many together as ours takes, and nothing else is done.
+ * One by one as they come (which is what \`consume()\` suggests) is slower than ours.
+ */
 export async function drainByAcksAlone(nats: NatsConnection, withinMs: number): Promise<Drained> {
   const consumer = await nats.jetstream().consumers.get('payment', 'payment-consumer');
-  const messages = await consumer.consume({ max_messages: 1_000 });
-  const reading = (async () => {
-    for await (const message of messages) message.ack();
-  })();
+  let done = false;
+  const lane = async () => {
+    while (!done) {
+      const messages: JsMsg[] = [];
+      for await (const message of await consumer.fetch({ max_messages: togetherMax, expires: 1_000 })) {
+        messages.push(message);
+      }
+      for (const message of messages) message.ack();
+    }
+  };
+  const lanes = Promise.all(Array.from({ length: inFlightMax }, lane));
   try {
     return await watchDrain(nats, { withinMs });
   } finally {
     // Left running it would take the events of whoever comes next.
-    messages.stop();
-    await reading;
+    done = true;
+    await lanes;
   }
 }
-
-const togetherMax = 500;
-const inFlightMax = 2;
 
 export interface BulkOptions {
   transactions: number;

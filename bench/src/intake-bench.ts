@@ -17,7 +17,7 @@ export interface IntakeSettings {
 }
 
 export function intakeSettings(size: Size): IntakeSettings {
-  if (size === 'small') return { connections: [4], rounds: 1, seconds: 1, warmUpSeconds: 1 };
+  if (size === 'small') return { connections: [4], rounds: 1, seconds: 1, warmUpSeconds: 0 };
   return { connections: [64, 256], rounds: size === 'full' ? 5 : size, seconds: 5, warmUpSeconds: 3 };
 }
 
@@ -63,7 +63,9 @@ export async function runIntake(
   const results: IntakeResult[] = [];
   for (const connections of settings.connections) {
     // Before it is compiled, code is slower than it ever is again.
-    for (const target of started) await fire(target, { connections, seconds: settings.warmUpSeconds });
+    if (settings.warmUpSeconds > 0) {
+      for (const target of started) await fire(target, { connections, seconds: settings.warmUpSeconds });
+    }
     const rounds = await inRounds(started, settings.rounds, async (target, round) => {
       const shot = await fire(target, { connections, seconds: settings.seconds });
       say(

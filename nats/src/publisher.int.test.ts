@@ -112,6 +112,8 @@ describe('a publish', () => {
 
     broker.server.resume();
     await until(async () => (await stored()) === 2);
+    // The stream has it before the publisher has heard so.
+    await connection.current()?.flush();
     broker.server.pause();
     const trusted = await timed(patient.publish(eventOf()));
     broker.server.resume();

@@ -139,15 +139,14 @@ describe('connections', () => {
     for (const connection of silent) connection.write('GET /slow HTTP/1.1\r\nhost: x\r\n');
     let cut = 0;
     for (const { closed } of silent) void closed.then(() => (cut += 1));
-    // Who has only just come may be about to ask.
-    await eventually(() => sendRaw(server.port, last), { until: ({ status }) => status === 200 });
 
-    const answers = [];
-    while (answers.length < 2 * connectionsMax) answers.push(await sendRaw(server.port, last));
-    await eventually(() => cut, { until: (count) => count >= answers.length });
+    for (let asked = 0; asked < 2 * connectionsMax; asked += 1) {
+      // Who has only just come may be about to ask, and gives way a second later.
+      await eventually(() => sendRaw(server.port, last), { until: ({ status }) => status === 200 });
+    }
+    await eventually(() => cut, { until: (count) => count >= 2 * connectionsMax });
     waiting[0]?.();
 
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
     await eventually(inHand.received, { until: (seen) => seen.endsWith('late') });
     for (const connection of [...silent, inHand]) connection.cut();
   });
