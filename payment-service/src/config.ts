@@ -3,8 +3,6 @@ import {
   durationSetting,
   integerSetting,
   loadEnvFile,
-  operatorTokensFileSetting,
-  operatorTokensSetting,
   parseConfig,
   serviceSettings,
 } from '@paystream/runtime';
@@ -21,8 +19,6 @@ export const configSchema = z.object({
       'must name the database in its path, as in mongodb://127.0.0.1:27017/paystream',
     ),
   ...serviceSettings,
-  OPERATOR_TOKENS: operatorTokensSetting,
-  OPERATOR_TOKENS_FILE: operatorTokensFileSetting,
   REPLAY_SPEED: z.coerce.number('must be a number').pipe(speedSchema).default(1),
   REPLAY_MAX_GAP: durationSetting('1s'),
   REPLAY_LIVE_WITHIN: durationSetting('2s'),
@@ -33,7 +29,5 @@ export type Config = Readonly<z.infer<typeof configSchema>>;
 /** The settings of this service, or a ConfigError that names every wrong one. */
 export function readConfig(): Config {
   loadEnvFile(fileURLToPath(new URL('..', import.meta.url)));
-  const config = parseConfig(configSchema, process.env);
-  // A file is read in the place of the variable, so that the hashes need not stand in the environment.
-  return Object.freeze({ ...config, OPERATOR_TOKENS: config.OPERATOR_TOKENS_FILE ?? config.OPERATOR_TOKENS });
+  return parseConfig(configSchema, process.env);
 }

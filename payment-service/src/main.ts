@@ -22,6 +22,7 @@ import {
   isLoopback,
   listen,
   openTracing,
+  operatorsOf,
   type PartState,
   pause,
   type Readiness,
@@ -174,7 +175,7 @@ addQueueMetrics({
 });
 const letters = createDeadLetters({ broker });
 const redrives = createMongoRedrives({ link });
-const door = createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) });
+const door = createDoor({ tokens: operatorsOf(config), open: isLoopback(config.HOST) });
 const app = createPaymentApp({
   log,
   tracing,

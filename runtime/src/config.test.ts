@@ -64,6 +64,7 @@ describe('parseConfig', () => {
       NATS_URI: 'nats://broker',
       BROKER_SYNC: 'unknown',
       PROVISION: false,
+      OPERATOR_TOKENS: [],
       OTEL_TRACES_SAMPLER: 'parentbased_always_on',
       OTEL_TRACES_SAMPLER_ARG: 1,
       PREFLIGHT: 'strict',

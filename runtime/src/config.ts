@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { config as loadDotenv } from 'dotenv';
 import { z } from 'zod';
 import { crashAtSetting } from './crash-point.ts';
+import { operatorTokensFileSetting, operatorTokensSetting } from './operators.ts';
 import { tracingSettings } from './tracing.ts';
 
 /** Wrong settings, one line each; `main.ts` prints the lines and exits 1. */
@@ -122,5 +123,7 @@ export const serviceSettings = {
     .transform((text) => Number(text)),
   STREAM_MAX_BYTES: integerSetting({ min: 1_048_576, max: 1_099_511_627_776, fallback: 2_147_483_648 }),
   ...tracingSettings,
+  OPERATOR_TOKENS: operatorTokensSetting,
+  OPERATOR_TOKENS_FILE: operatorTokensFileSetting,
   CRASH_AT: crashAtSetting,
 };

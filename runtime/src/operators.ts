@@ -37,6 +37,12 @@ export const operatorTokensFileSetting = z
   .transform(readTokens)
   .optional();
 
+/** Who is known. A file is read in the place of the variable, so that the hashes need not stand in the environment. */
+export const operatorsOf = (config: {
+  OPERATOR_TOKENS: OperatorToken[];
+  OPERATOR_TOKENS_FILE?: OperatorToken[] | undefined;
+}): OperatorToken[] => config.OPERATOR_TOKENS_FILE ?? config.OPERATOR_TOKENS;
+
 function readTokens(text: string, context: z.RefinementCtx): OperatorToken[] {
   const entries = text
     .split('\n')

@@ -1,12 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import {
-  integerSetting,
-  loadEnvFile,
-  operatorTokensFileSetting,
-  operatorTokensSetting,
-  parseConfig,
-  serviceSettings,
-} from '@paystream/runtime';
+import { integerSetting, loadEnvFile, parseConfig, serviceSettings } from '@paystream/runtime';
 import { z } from 'zod';
 import { type ConfiguredSource, readSourcesFile } from './sources-file.ts';
 
@@ -18,17 +11,13 @@ export const configSchema = z.object({
     )
     .min(1),
   ...serviceSettings,
-  OPERATOR_TOKENS: operatorTokensSetting,
-  OPERATOR_TOKENS_FILE: operatorTokensFileSetting,
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
 /** The settings of this service, or a ConfigError that names every wrong one. */
 export function readConfig(): Config {
   loadEnvFile(fileURLToPath(new URL('..', import.meta.url)));
-  const config = parseConfig(configSchema, process.env);
-  // A file is read in the place of the variable, so that the hashes need not stand in the environment.
-  return Object.freeze({ ...config, OPERATOR_TOKENS: config.OPERATOR_TOKENS_FILE ?? config.OPERATOR_TOKENS });
+  return parseConfig(configSchema, process.env);
 }
 
 /** The sources as their file names them now, or a ConfigError that names everything that is wrong. */

@@ -18,6 +18,7 @@ import {
   isLoopback,
   listen,
   openTracing,
+  operatorsOf,
   type PartState,
   type Readiness,
   stopOnSignal,
@@ -92,11 +93,11 @@ const app = createGateway({
   refused,
   retry: createRetryRefused({ sources: sources.current, refused, publisher }),
   // Third parties reach this service, through a proxy on this machine too: nobody looks without a token.
-  door: createDoor({ tokens: config.OPERATOR_TOKENS, open: false }),
+  door: createDoor({ tokens: operatorsOf(config), open: false }),
   observe: metrics,
   metrics: {
     registry,
-    door: createDoor({ tokens: config.OPERATOR_TOKENS, open: isLoopback(config.HOST) }),
+    door: createDoor({ tokens: operatorsOf(config), open: isLoopback(config.HOST) }),
   },
   // Until the settings were compared once, a 200 could be worth nothing.
   closedBecause: () =>
