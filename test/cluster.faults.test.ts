@@ -34,6 +34,20 @@ afterAll(async () => {
   await cluster?.close();
 });
 
+const whatTheyDo = (urls: readonly string[]) =>
+  Promise.all(
+    urls.flatMap((url) =>
+      ['/readyz', '/replay', '/metrics'].map(async (path) => {
+        const response = await fetch(`${url}${path}`);
+        const text = await response.text();
+        const lines = text
+          .split('\n')
+          .filter((line) => path !== '/metrics' || /^paystream_(held|deliver|replay|part)/.test(line));
+        return `${url}${path}: ${lines.join('\n')}`;
+      }),
+    ),
+  ).then((said) => said.join('\n'));
+
 const longestGap = (timesMs: readonly number[]) => {
   const sorted = timesMs.toSorted((left, right) => left - right);
   return Math.round(Math.max(0, ...sorted.slice(1).map((at, index) => at - (sorted[index] ?? at))));
@@ -74,6 +88,10 @@ describe('a cluster of three brokers and three database members', () => {
       within: 120_000,
       every: 500,
       until: (some) => some.length === 0,
+    }).catch(async (error: unknown) => {
+      // Who holds it, and what for.
+      console.log(await whatTheyDo(cluster.serviceUrls.slice(2)));
+      throw error;
     });
 
     const history: History = {

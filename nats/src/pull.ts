@@ -41,7 +41,9 @@ const sweepForMs = 1;
 export function openPull(options: PullOptions): Pull {
   const { connection, inboxPrefix, queue, batch, expiresMs, bytesMax, onMessage } = options;
   const inbox = createInbox(inboxPrefix);
-  let missing = batch;
+  let arrived = 0;
+  // What the broker has said of the end, and how many messages it had sent by then.
+  let word: { end: PullEnd; sent: number } | undefined;
   let isOver = false;
   let resolveEnded: (end: PullEnd | Promise<PullEnd>) => void = () => undefined;
   const ended = new Promise<PullEnd>((resolve) => {
@@ -60,16 +62,20 @@ export function openPull(options: PullOptions): Pull {
       // The broker's own words come to the inbox, messages come with the subject on which they were published.
       if (message.subject === inbox) {
         const end = endFrom(message, queue);
-        if (end !== undefined) close(end, drain);
-        return;
+        if (end === undefined) return;
+        word = { end, sent: batch - pendingIn(message, batch - arrived) };
+      } else {
+        onMessage(message);
+        arrived += 1;
       }
-      onMessage(message);
-      missing -= 1;
-      if (missing === 0) close({ kind: 'over' }, drain);
+      // With replicas the word of the end overtakes messages, which wait until all replicas know that they are handed out:
+      // whoever left now would lose them for the ack wait.
+      if (arrived === batch) close({ kind: 'over' }, drain);
+      else if (word !== undefined && arrived >= word.sent) close(word.end, drain);
     },
   });
   const timer = setTimeout(
-    () => close({ kind: 'failed', detail: 'the broker did not answer a pull in time' }, drain),
+    () => close(word?.end ?? { kind: 'failed', detail: 'the broker did not answer a pull in time' }, drain),
     expiresMs + lateMs,
   );
   const next = `$JS.API.CONSUMER.MSG.NEXT.${queue.stream}.${queue.consumer}`;
@@ -128,8 +134,8 @@ function endFrom(message: Msg, { stream, consumer }: WorkQueue): PullEnd | undef
     case 408:
       return { kind: 'over' };
     case 409:
-      // The room for bytes is used up; every other 409 is a failure.
-      if (isTooLarge(message)) return { kind: 'over' };
+      // The room for messages or for bytes is used up; every other 409 is a failure.
+      if (usedUp.has(message.headers?.description.toLowerCase() ?? '')) return { kind: 'over' };
       return failure(code, message);
     case 503:
       return {
@@ -141,8 +147,13 @@ function endFrom(message: Msg, { stream, consumer }: WorkQueue): PullEnd | undef
   }
 }
 
-const isTooLarge = ({ headers }: Msg) =>
-  headers?.description.toLowerCase() === 'message size exceeds maxbytes';
+const usedUp: ReadonlySet<string> = new Set(['batch completed', 'message size exceeds maxbytes']);
+
+/** How many of the messages asked for the broker had not sent when it said so; `otherwise` where it does not tell. */
+function pendingIn({ headers }: Msg, otherwise: number): number {
+  const told = headers?.get('Nats-Pending-Messages') ?? '';
+  return /^\d{1,9}$/.test(told) ? Number(told) : otherwise;
+}
 
 function failure(code: number, { headers }: Msg): PullEnd {
   return { kind: 'failed', detail: `${code} ${headers?.description.toLowerCase()}` };
