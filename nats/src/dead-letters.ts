@@ -90,19 +90,12 @@ async function find(
   { filter, after, limit, lookAtMax }: DeadLetterQuery,
 ): Promise<DeadLetterPage> {
   const subject = filter.action === undefined ? `${deadLetterPrefix}>` : subjectOfDeadLetters(filter.action);
-  const messages = keptMessages(manager, stream, subject);
-  const letters: DeadLetter[] = [];
-  let last = await messages.sequenceBefore(filter.from, after);
-  for (let looked = 0; looked < lookAtMax && letters.length < limit; looked += 1) {
-    const found = await messages.from(last + 1);
-    // They stand in the order of their times.
-    if (found === undefined || (filter.to !== undefined && found.time >= filter.to))
-      return { letters, next: undefined };
-    last = found.seq;
-    const letter = toDeadLetter(found);
-    if (filter.reason === undefined || letter.reason === filter.reason) letters.push(letter);
-  }
-  return { letters, next: last };
+  const query = { from: filter.from, to: filter.to, after, limit, lookAtMax };
+  const { items, next } = await keptMessages(manager, stream, subject).page(query, (stored) => {
+    const letter = toDeadLetter(stored);
+    return filter.reason === undefined || letter.reason === filter.reason ? letter : undefined;
+  });
+  return { letters: items, next };
 }
 
 const subjectOfDeadLetters = (action: Action | 'UNKNOWN') =>

@@ -96,20 +96,10 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
 }
 
 async function find(manager: JetStreamManager, { filter, after, limit }: RefusedQuery): Promise<RefusedPage> {
-  const messages = keptMessages(manager, stream, refusedSubjects(filter));
-  const webhooks: KeptRefused[] = [];
-  let last = await messages.sequenceBefore(filter.from, after);
   // What somebody else has put there is passed over, and counts: a page may be short.
-  for (let looked = 0; looked < limit; looked += 1) {
-    const found = await messages.from(last + 1);
-    // They stand in the order of their times.
-    if (found === undefined || (filter.to !== undefined && found.time >= filter.to))
-      return { webhooks, next: undefined };
-    last = found.seq;
-    const kept = toKept(found);
-    if (kept !== undefined) webhooks.push(kept);
-  }
-  return { webhooks, next: last };
+  const query = { from: filter.from, to: filter.to, after, limit, lookAtMax: limit };
+  const { items, next } = await keptMessages(manager, stream, refusedSubjects(filter)).page(query, toKept);
+  return { webhooks: items, next };
 }
 
 function toKept({ seq, time, data }: StoredMsg): KeptRefused | undefined {
