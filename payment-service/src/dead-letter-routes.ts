@@ -6,6 +6,8 @@ import {
 } from '@paystream/nats';
 import {
   addToLine,
+  askAgain,
+  bytesBody,
   type Door,
   jsonBody,
   onlyMethods,
@@ -126,9 +128,7 @@ async function answered<T>(work: () => Promise<T>): Promise<T> {
     return await guarded(work, 'The record cannot be read or written now; ask again.');
   } catch (error) {
     if (!(error instanceof DeadLettersUnavailable)) throw error;
-    throw new Problem('dead-letters-unavailable', 'The broker does not say what is among them; ask again.', {
-      headers: { 'retry-after': '2' },
-    });
+    throw askAgain('dead-letters-unavailable', 'The broker does not say what is among them; ask again.');
   }
 }
 
@@ -162,7 +162,7 @@ function letterBody(letter: DeadLetter, redrives: readonly StoredRedrive[]) {
   return {
     ...summaryBody(letter, redrives[0]),
     headers: Object.fromEntries(headers),
-    body: { text: textOf(data), base64: Buffer.from(data).toString('base64') },
+    body: bytesBody(data),
     event: eventOf(letter) ?? null,
     redrives,
   };
@@ -175,13 +175,5 @@ function eventOf({ message }: DeadLetter) {
     return read.kind === 'event' ? read.event : undefined;
   } catch {
     return undefined;
-  }
-}
-
-function textOf(data: Uint8Array): string | null {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
-  } catch {
-    return null;
   }
 }

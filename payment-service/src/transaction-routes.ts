@@ -1,5 +1,5 @@
 import { txIdSchema } from '@paystream/nats';
-import { addToLine, type Door, onlyMethods, Problem, parseInput, pause } from '@paystream/runtime';
+import { addToLine, askAgain, type Door, onlyMethods, Problem, parseInput, pause } from '@paystream/runtime';
 import type { Express, Response } from 'express';
 import { compareEvents } from './domain/transaction.ts';
 import { listQuerySchema, transactionQuerySchema } from './schemas.ts';
@@ -30,9 +30,7 @@ export function mountTransactions(app: Express, { door, store, stopping }: Trans
     };
     if (waitS === 0 || (await hasChanged())) return;
     if (waiters >= waitersMax) {
-      throw new Problem('too-many-requests', `${waitersMax} requests wait for a change already.`, {
-        headers: { 'retry-after': '1' },
-      });
+      throw askAgain('too-many-requests', `${waitersMax} requests wait for a change already.`, 1);
     }
     waiters += 1;
     try {
@@ -92,7 +90,7 @@ export async function guarded<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    throw new Problem('database-unavailable', detail, { headers: { 'retry-after': '2' } });
+    throw askAgain('database-unavailable', detail);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Translated, WebhookToTranslate } from '@paystream/nats';
 import {
   addToLine,
+  askAgain,
   checkJsonType,
   type Door,
   onlyMethods,
@@ -82,9 +83,7 @@ function published(translated: Translated): Extract<Translated, { kind: 'publish
     case 'unreadable':
       throw new Problem('translation-failed', translated.detail);
     case 'unavailable':
-      throw new Problem('broker-unavailable', `It was not translated: ${translated.detail}.`, {
-        headers: { 'retry-after': '2' },
-      });
+      throw askAgain('broker-unavailable', `It was not translated: ${translated.detail}.`);
     default:
       return translated satisfies never;
   }

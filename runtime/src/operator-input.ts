@@ -56,3 +56,16 @@ export const sequenceSchema = z
   .string()
   .regex(/^[1-9]\d{0,14}$/, 'must be a whole number from 1')
   .transform(Number);
+
+/** Bytes for a person to look at, whatever they are; `text` is null where they are no UTF-8. */
+export function bytesBody(data: Uint8Array): { text: string | null; base64: string } {
+  return { text: textOf(data), base64: Buffer.from(data).toString('base64') };
+}
+
+function textOf(data: Uint8Array): string | null {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
+  } catch {
+    return null;
+  }
+}

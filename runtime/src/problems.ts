@@ -60,6 +60,10 @@ export class Problem extends Error {
   }
 }
 
+/** A problem that passes by itself: the same request may be taken after so many seconds. */
+export const askAgain = (code: ProblemCode, detail: string, afterS = 2): Problem =>
+  new Problem(code, detail, { headers: { 'retry-after': String(afterS) } });
+
 const requestIdPattern = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 /** The sender's `x-request-id` where it is harmless in a log, else a new one. */

@@ -1,14 +1,15 @@
 import type { RequestListener } from 'node:http';
 import type { Log } from './log.ts';
-import { Problem, requestIdOf, sendProblem } from './problems.ts';
+import { askAgain, requestIdOf, sendProblem } from './problems.ts';
 
 // A line for each would cost more than the answers, and fill the disk of whoever is flooded.
 const sayEveryMs = 1_000;
 
-// Made once: an error takes a picture of the stack.
-const full = new Problem('overloaded', 'The service has as much in hand as it can take; send it again.', {
-  headers: { 'retry-after': '2' },
-});
+/** Made once: an error takes a picture of the stack. */
+export const overloaded = askAgain(
+  'overloaded',
+  'The service has as much in hand as it can take; send it again.',
+);
 
 /**
  * Answers 503 before anything of a request was read, at a small part of what it costs to serve it: so that there is time left
@@ -23,6 +24,6 @@ export function createTurnAway(log?: Log): RequestListener {
   return (req, res) => {
     if (count === 0) setTimeout(say, sayEveryMs).unref();
     count += 1;
-    sendProblem(res, full, requestIdOf(req));
+    sendProblem(res, overloaded, requestIdOf(req));
   };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { webhookBytesMax } from '@paystream/nats';
-import { Problem } from '@paystream/runtime';
+import { overloaded, Problem } from '@paystream/runtime';
 
 /** The bodies of all webhooks in hand, bounded together. */
 export interface Bodies {
@@ -29,7 +29,7 @@ export function createBodies({ bytesMax = defaultBytesMax }: { bytesMax?: number
       const take = (chunk: Buffer) => {
         count(chunk.length);
         if (held > webhookBytesMax) refuse(tooLarge());
-        else if (heldByAll > bytesMax) refuse(noRoom());
+        else if (heldByAll > bytesMax) refuse(overloaded);
         else chunks.push(chunk);
       };
       const refuse = (problem: Problem) => {
@@ -62,7 +62,3 @@ export function createBodies({ bytesMax = defaultBytesMax }: { bytesMax?: number
 }
 
 const tooLarge = () => new Problem('body-too-large', `The body must have at most ${webhookBytesMax} bytes.`);
-const noRoom = () =>
-  new Problem('overloaded', 'The service has as much in hand as it can take; send it again.', {
-    headers: { 'retry-after': '2' },
-  });

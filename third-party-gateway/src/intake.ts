@@ -3,6 +3,7 @@ import type { Publisher } from '@paystream/nats';
 import {
   type Answer,
   addToLine,
+  askAgain,
   checkJsonType,
   Problem,
   problems,
@@ -66,11 +67,16 @@ export function createIntake({
     addToLine(res, inLine(accepted));
     observe.verified(source, accepted.keyId);
     const closed = closedBecause();
-    if (closed !== undefined) throw unavailable(closed, 2);
+    if (closed !== undefined) throw askAgain('broker-unavailable', closed);
     // What is verified and can be taken counts, and nothing else: nobody can use up the room of a source by sending in its
     // name, nor does the source itself while we are not there for it.
     const waitS = await source.admit?.();
-    if (waitS !== undefined) throw tooMany(waitS);
+    if (waitS !== undefined)
+      throw askAgain(
+        'too-many-requests',
+        'The source sends more than its limit; send it again later.',
+        waitS,
+      );
 
     const trace = { traceparent: traceparentOf(res) };
     const published = await publishAll({ publisher, accepted, trace });
@@ -93,7 +99,7 @@ function inLine({ keyId, events, unmapped, webhook }: Accepted) {
 function answer(res: Answer, source: Source, published: Published): { duplicate: boolean } {
   if (published.status === 'unavailable') {
     addToLine(res, { reason: published.reason, detail: published.detail.slice(0, 300) });
-    throw unavailable(reasons[published.reason], published.retryAfterS);
+    throw askAgain('broker-unavailable', reasons[published.reason], published.retryAfterS);
   }
   const { messages } = published;
   const [{ id, sequence }] = messages;
@@ -120,16 +126,6 @@ const reasons: Readonly<Record<Extract<Published, { status: 'unavailable' }>['re
   'too-many': 'Too many events wait to be stored; send it again.',
   refused: 'The event cannot be stored now; send it again.',
 };
-
-function unavailable(detail: string, retryAfterS: number): Problem {
-  return new Problem('broker-unavailable', detail, { headers: { 'retry-after': String(retryAfterS) } });
-}
-
-function tooMany(retryAfterS: number): Problem {
-  return new Problem('too-many-requests', 'The source sends more than its limit; send it again later.', {
-    headers: { 'retry-after': String(retryAfterS) },
-  });
-}
 
 function acceptedOf(decision: Decision): Accepted {
   switch (decision.kind) {

@@ -1,6 +1,8 @@
 import { type KeptRefused, RefusedUnavailable, type RefusedWebhooks } from '@paystream/nats';
 import {
   addToLine,
+  askAgain,
+  bytesBody,
   type Door,
   jsonBody,
   onlyMethods,
@@ -61,7 +63,7 @@ export function mountRefused(app: Express, options: RefusedRoutesOptions): void 
     // Who it is stands in the line already: the door has put it there.
     addToLine(res, { reason });
     const closed = closedBecause();
-    if (closed !== undefined) throw unavailable(closed, 2);
+    if (closed !== undefined) throw askAgain('broker-unavailable', closed);
     const retried = await answered(() => retry(sequence));
     res.set('cache-control', 'no-store').json(retriedBody(sequence, retried, res));
   });
@@ -82,17 +84,12 @@ const unknown = (sequence: number) =>
     `There is no refused webhook ${sequence}: a retry has taken it (the log tells whose), or it made room, or 7 days are over.`,
   );
 
-const unavailable = (detail: string, retryAfterS: number) =>
-  new Problem('broker-unavailable', detail, { headers: { 'retry-after': String(retryAfterS) } });
-
 async function answered<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof RefusedUnavailable)) throw error;
-    throw new Problem('refused-unavailable', 'The broker does not say what is kept; ask again.', {
-      headers: { 'retry-after': '2' },
-    });
+    throw askAgain('refused-unavailable', 'The broker does not say what is kept; ask again.');
   }
 }
 
@@ -109,7 +106,11 @@ function retriedBody(sequence: number, retried: Retried, res: Response): Body {
         outcome: 'unavailable',
         detail: retried.detail.slice(0, 300),
       });
-      throw unavailable('What comes of it cannot be stored now; retry again.', retried.retryAfterS);
+      throw askAgain(
+        'broker-unavailable',
+        'What comes of it cannot be stored now; retry again.',
+        retried.retryAfterS,
+      );
     case 'refused': {
       const { source, code, detail } = retried;
       addToLine(res, { source, outcome: 'refused', refusal: code });
@@ -138,14 +139,5 @@ function summaryBody({ sequence, source, reason, detail, receivedAt, keptAt, bod
 }
 
 function webhookBody(kept: KeptRefused) {
-  const body = { text: textOf(kept.body), base64: Buffer.from(kept.body).toString('base64') };
-  return { ...summaryBody(kept), headers: kept.headers, body };
-}
-
-function textOf(data: Uint8Array): string | null {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
-  } catch {
-    return null;
-  }
+  return { ...summaryBody(kept), headers: kept.headers, body: bytesBody(kept.body) };
 }
