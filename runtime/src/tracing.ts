@@ -89,7 +89,7 @@ export interface TracingOptions {
   log: Log;
 }
 
-/** Tracing where an endpoint is set, else nothing: then no line of OpenTelemetry is loaded. */
+/** Tracing where an endpoint is set, else nothing: then nothing that makes or sends spans is loaded. */
 export async function openTracing(options: TracingOptions): Promise<Tracing | undefined> {
   const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = options.settings;
   if (endpoint === undefined) return undefined;
