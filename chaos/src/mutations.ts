@@ -67,8 +67,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: 'nats/src/subscription.ts',
-        find: 'taken.set(delivery, message);',
-        replace: 'taken.set(delivery, message);\n      reply(intake, message, verdicts.ack);',
+        find: 'taken.add(delivery);',
+        replace: 'taken.add(delivery);\n      reply(intake, placed, verdicts.ack);',
       },
     ],
     faults: ['kill-payments'],

@@ -20,23 +20,57 @@ export interface Delivery {
   from: WorkQueueName | 'dead-letters';
 }
 
+/** What the broker says about a delivery. */
+export interface Place extends Pick<Delivery, 'storedAt' | 'sequence' | 'deliveries'> {
+  /** Names the message among all that a stream ever held. */
+  key: string;
+}
+
+export interface Placed {
+  message: Msg;
+  place: Place;
+}
+
+/** What the delivery was made of. Carried along, since a table of what is in hand would keep it alive for long. */
+const placed = Symbol('placed');
+export type Taken = Delivery & { readonly [placed]: Placed };
+export const placedOf = (delivery: Taken): Placed => delivery[placed];
+
 /** By which the log lines of an event are found, in both services; undefined: it says none that is valid. */
 export const traceIdIn = ({ header }: Pick<Delivery, 'header'>) => traceIdOf(header(headerNames.traceparent));
 
-export function toDelivery(message: Msg, from: WorkQueueName): Delivery {
-  const { deliveries, ...stored } = parseReply(message.reply ?? '');
+export function toDelivery(given: Placed, from: WorkQueueName): Taken {
+  const { message } = given;
+  const { deliveries, sequence, storedAt } = given.place;
+  const { subject, data } = message;
+  if (from === 'payment') {
+    // People publish by hand to `payment`: what a message there says of its origin is not believed.
+    const header = (name: string) => readHeaders(message)?.get(name) || undefined;
+    // All of them are wanted only where the message goes elsewhere.
+    let all: Headers | undefined;
+    const headers = () => {
+      all ??= new Map(readHeaders(message) ?? []);
+      return all;
+    };
+    return {
+      subject,
+      data,
+      header,
+      get headers() {
+        return headers();
+      },
+      storedAt,
+      sequence,
+      deliveries,
+      from,
+      [placed]: given,
+    };
+  }
   const headers: Headers = new Map(readHeaders(message) ?? []);
-  // People publish by hand to `payment`: what a message there says of its origin is not believed.
-  const origin = from === 'backlog' ? originOf(message.subject, headers) : undefined;
-  const subject = from === 'backlog' ? withoutPrefix(message.subject) : message.subject;
-  const seen = origin ?? { subject, headers, ...stored };
-  return {
-    ...seen,
-    data: message.data,
-    header: (name) => seen.headers.get(name)?.[0] || undefined,
-    deliveries,
-    from,
-  };
+  const here = { subject: withoutPrefix(subject), headers, storedAt, sequence };
+  const origin = originOf(subject, headers) ?? here;
+  const header = (name: string) => origin.headers.get(name)?.[0] || undefined;
+  return { ...origin, data, header, deliveries, from, [placed]: given };
 }
 
 /** The headers, or undefined when they cannot be read: the client throws at a name that is not a header's. */
@@ -48,37 +82,32 @@ function readHeaders(message: Msg): MsgHdrs | undefined {
   }
 }
 
-/** What names a stored message among all that a stream ever held, or undefined when this is no delivery. */
-export function storedKey(message: Msg): string | undefined {
-  const tokens = replyTokens(message.reply ?? '');
-  return tokens === undefined ? undefined : `${tokens.sequence}.${tokens.storedAtNanos}`;
-}
-
-function parseReply(reply: string): Pick<Delivery, 'storedAt' | 'sequence' | 'deliveries'> {
-  const tokens = replyTokens(reply);
-  if (tokens === undefined) throw new Error(`not a delivery of a consumer: ${reply}`);
+/**
+ * Where a message lies and how often it was handed out, or undefined when this is no delivery. It stands in the subject for
+ * its acknowledgement: `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<…>.<stored at, ns>.<pending>`, and since 2.10
+ * with two more tokens (domain, account) behind `$JS.ACK` where the server is set so.
+ */
+export function placeOf({ reply = '' }: Msg): Place | undefined {
+  const tokens = reply.split('.');
+  const first = tokens.length > 9 ? 6 : 4;
+  const deliveries = tokens[first];
+  const sequence = tokens[first + 1];
+  const storedAtNanos = tokens[first + 3] ?? '';
+  if (tokens.length < 9 || !/^\d+$/.test(storedAtNanos)) return undefined;
   return {
-    deliveries: Number(tokens.deliveries),
-    sequence: Number(tokens.sequence),
-    storedAt: new Date(Number(BigInt(tokens.storedAtNanos) / 1_000_000n)),
+    key: `${sequence}.${storedAtNanos}`,
+    deliveries: Number(deliveries),
+    sequence: Number(sequence),
+    storedAt: new Date(Number(storedAtNanos.slice(0, -nanosDigits))),
   };
 }
 
-/**
- * What the broker says about a delivery stands in the subject for its acknowledgement:
- * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<…>.<stored at, ns>.<pending>`, and since 2.10 with two
- * more tokens (domain, account) behind `$JS.ACK` where the server is set so.
- */
-function replyTokens(reply: string) {
-  const tokens = reply.split('.');
-  const [deliveries = '', sequence = '', , storedAtNanos = ''] = tokens.slice(tokens.length > 9 ? 6 : 4);
-  if (tokens.length < 9 || !/^\d+$/.test(storedAtNanos)) return undefined;
-  return { deliveries, sequence, storedAtNanos };
-}
+// Of the nanoseconds in a millisecond.
+const nanosDigits = 6;
 
 /** The words by which a delivery is settled. */
 export const verdicts = {
-  ack: '+ACK',
+  ack: new TextEncoder().encode('+ACK'),
   /** Its ack wait begins anew. */
   working: '+WPI',
   /** The broker hands it out again after the delay, to whoever pulls. */

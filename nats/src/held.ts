@@ -1,7 +1,7 @@
 import { type Bell, createBell, describeError, type Log } from '@paystream/runtime';
 import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
-import { storedKey, verdicts } from './delivery.ts';
+import { type Placed, placeOf, verdicts } from './delivery.ts';
 import { openPull, type Pull } from './pull.ts';
 import type { WorkQueue } from './streams.ts';
 
@@ -21,8 +21,7 @@ export interface IntakeOptions {
   ackWaitMs: number;
 }
 
-interface Held {
-  message: Msg;
+interface Held extends Placed {
   /** When the broker last heard of it, on a clock that only grows. */
   heardAt: number;
 }
@@ -38,7 +37,7 @@ export interface Intake extends IntakeOptions {
   /** Delivered by the broker and not taken yet, oldest first. */
   held: Held[];
   /** What is held or taken and not settled yet. */
-  inHand: Set<string | undefined>;
+  inHand: Set<string>;
   pull: Pull | undefined;
   /** Resolves when the broker has forgotten the pull that was ended last: before that, nothing is given back. */
   quiet: Promise<unknown>;
@@ -128,14 +127,14 @@ export async function pullOnce(intake: Intake): Promise<void> {
 }
 
 /** At least one message and at most `max`, or none when it was paused or stopped. */
-export async function takeHeld(intake: Intake, max: number): Promise<Msg[]> {
+export async function takeHeld(intake: Intake, max: number): Promise<Placed[]> {
   while (isPulling(intake) && intake.held.length === 0) await intake.changed.next();
   if (!isPulling(intake)) return [];
   const taken = intake.held.splice(0, countWithin(intake, max));
   // So the taker has two thirds of the ack wait at least.
   sayWorking(intake, taken, intake.ackWaitMs / 3);
   intake.changed.ring();
-  return taken.map(({ message }) => message);
+  return taken;
 }
 
 const heldBytes = ({ held }: Intake) => held.reduce((sum, { message }) => sum + message.data.length, 0);
@@ -156,21 +155,21 @@ export async function whenResumed(intake: Intake): Promise<void> {
 }
 
 function arrive(intake: Intake, message: Msg): void {
-  const key = storedKey(message);
-  if (key === undefined) {
+  const place = placeOf(message);
+  if (place === undefined) {
     intake.log.warn({ subject: message.subject }, 'consumer.stranger');
     return;
   }
   // Handed out again because the broker had not heard of it in time: it is in hand still, and settled from there.
-  if (intake.inHand.has(key)) return;
-  intake.inHand.add(key);
-  intake.held.push({ message, heardAt: performance.now() });
+  if (intake.inHand.has(place.key)) return;
+  intake.inHand.add(place.key);
+  intake.held.push({ message, place, heardAt: performance.now() });
   intake.changed.ring();
 }
 
 /** It is settled, or given back: when it comes again it is wanted again. */
-export function letGo(intake: Intake, message: Msg): void {
-  intake.inHand.delete(storedKey(message));
+export function letGo(intake: Intake, { place }: Placed): void {
+  intake.inHand.delete(place.key);
 }
 
 export function pauseIntake(intake: Intake, reason: string, { keepHeld }: { keepHeld: boolean }): void {
@@ -210,9 +209,9 @@ function endPull(intake: Intake): void {
 function giveBack(intake: Intake): void {
   // Resumed meanwhile.
   if (keepsHeld(intake)) return;
-  for (const { message } of intake.held.splice(0)) {
-    reply(intake, message, verdicts.nak(giveBackDelayMs(intake)));
-    letGo(intake, message);
+  for (const held of intake.held.splice(0)) {
+    reply(intake, held, verdicts.nak(giveBackDelayMs(intake)));
+    letGo(intake, held);
   }
 }
 
@@ -223,13 +222,12 @@ const giveBackDelayMs = (intake: Intake) => (isPaused(intake) ? giveBackAfterMs 
 function sayWorking(intake: Intake, messages: Held[], unheardForMs: number): void {
   const now = performance.now();
   for (const held of messages) {
-    if (now - held.heardAt >= unheardForMs && reply(intake, held.message, verdicts.working))
-      held.heardAt = now;
+    if (now - held.heardAt >= unheardForMs && reply(intake, held, verdicts.working)) held.heardAt = now;
   }
 }
 
 /** False when the broker cannot hear it: the message then comes again after the ack wait. */
-export function reply({ broker }: Intake, message: Msg, verdict: string): boolean {
+export function reply({ broker }: Intake, { message }: Placed, verdict: string | Uint8Array): boolean {
   // While the client reconnects it would take the words, drop them, and say nothing.
   if (!broker.state().up) return false;
   try {

@@ -1,8 +1,7 @@
 import { describeError, type Log, type PassPoint, passBy } from '@paystream/runtime';
-import type { Msg } from 'nats';
 import type { BrokerConnection } from './connection.ts';
 import { publishDeadLetter } from './dead-letter.ts';
-import { type Delivery, toDelivery, traceIdIn, verdicts } from './delivery.ts';
+import { type Delivery, placedOf, type Taken, toDelivery, traceIdIn, verdicts } from './delivery.ts';
 import {
   createIntake,
   giveBackAfterMs,
@@ -113,26 +112,27 @@ export function createSubscription({
   pass = passBy,
 }: SubscriptionOptions): Subscription {
   const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, heldBytesMax, ackWaitMs });
-  const taken = new WeakMap<Delivery, Msg>();
+  const taken = new WeakSet<Delivery>();
+  const isTaken = (delivery: Delivery): delivery is Taken => taken.has(delivery);
   let running: Promise<void> | undefined;
   let refusedAtMs = Number.NEGATIVE_INFINITY;
 
   const take: Subscription['take'] = async (max) => {
     const messages = await takeHeld(intake, max);
-    return messages.map((message) => {
-      const delivery = toDelivery(message, from);
-      taken.set(delivery, message);
+    return messages.map((placed) => {
+      const delivery = toDelivery(placed, from);
+      taken.add(delivery);
       return delivery;
     });
   };
 
   const settle: Subscription['settle'] = async (delivery, settlement) => {
-    const message = taken.get(delivery);
-    if (message === undefined) throw new Error('only what was taken here, and only once, can be settled');
+    if (!isTaken(delivery)) throw new Error('only what was taken here, and only once, can be settled');
+    const placed = placedOf(delivery);
     taken.delete(delivery);
-    const say = (verdict: string, settled: Settled) => {
-      letGo(intake, message);
-      return reply(intake, message, verdict) ? settled : 'kept';
+    const say = (verdict: string | Uint8Array, settled: Settled) => {
+      letGo(intake, placed);
+      return reply(intake, placed, verdict) ? settled : 'kept';
     };
     switch (settlement.kind) {
       case 'ack':
@@ -168,10 +168,7 @@ export function createSubscription({
     },
     take,
     settle,
-    stillWorking: (delivery) => {
-      const message = taken.get(delivery);
-      return message !== undefined && reply(intake, message, verdicts.working);
-    },
+    stillWorking: (delivery) => isTaken(delivery) && reply(intake, placedOf(delivery), verdicts.working),
     pause: (reason, { keepHeld = false } = {}) => pauseIntake(intake, reason, { keepHeld }),
     resume: (reason) => resumeIntake(intake, reason),
     whenResumed: () => whenResumed(intake),

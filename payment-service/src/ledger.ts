@@ -50,18 +50,20 @@ export interface Ledger {
 export function createLedger(): Ledger {
   const taken = { payment: 0, backlog: 0 };
   const outcomes = { payment: noOutcomes(), backlog: noOutcomes() };
-  const inHand = { payment: new Set<Delivery>(), backlog: new Set<Delivery>() };
+  const inHand = { payment: 0, backlog: 0 };
   const queueOf = new WeakMap<Delivery, WorkQueueName>();
+  // Weak: what has been in a Set that lives long is held by its discarded tables until the next full collection.
+  const atWork = new WeakSet<Delivery>();
 
   const leaveHand = (delivery: Delivery) => {
     const queue = queueOf.get(delivery);
-    if (queue !== undefined) inHand[queue].delete(delivery);
+    if (queue !== undefined && atWork.delete(delivery)) inHand[queue] -= 1;
   };
   const settled: Ledger['settled'] = (delivery, outcome) => {
     const queue = queueOf.get(delivery);
     if (queue === undefined) return undefined;
     outcomes[queue][outcome] += 1;
-    inHand[queue].delete(delivery);
+    leaveHand(delivery);
     return queue;
   };
   const workEnds = (deliveries: readonly Delivery[], left: readonly Delivery[]) => {
@@ -76,9 +78,10 @@ export function createLedger(): Ledger {
       take: async (max) => {
         const deliveries = await subscription.take(max);
         taken[queue] += deliveries.length;
+        inHand[queue] += deliveries.length;
         for (const delivery of deliveries) {
           queueOf.set(delivery, queue);
-          inHand[queue].add(delivery);
+          atWork.add(delivery);
         }
         return deliveries;
       },
@@ -109,10 +112,9 @@ export function createLedger(): Ledger {
     },
     settled,
     state: () => {
-      const count = { payment: inHand.payment.size, backlog: inHand.backlog.size };
       const ended = Object.values(outcomes).flatMap((of) => Object.values(of));
-      const balance = sum(Object.values(taken)) - sum(ended) - sum(Object.values(count));
-      return { taken, outcomes, inHand: count, balance };
+      const balance = sum(Object.values(taken)) - sum(ended) - sum(Object.values(inHand));
+      return { taken, outcomes, inHand: { ...inHand }, balance };
     },
   };
 }

@@ -92,18 +92,22 @@ export const recordFields: Readonly<Record<string, 1>> = {
   ...Object.fromEntries(factFields.map((field) => [`actionHistory.${field}`, 1])),
 };
 
-/** The write for one change, guarded by the version that it was decided on. */
+/** The write for one change, guarded by the version that it was decided on. What is undefined in it is not to be written. */
 export function toOperation(
   change: RecordChange,
   now: Date,
 ): mongo.AnyBulkWriteOperation<mongo.BSON.Document> {
   const { txId, expectedVersion, newEntries, newConflicts, state } = change;
-  const { currency, amount: headline, amounts, ...described } = state;
+  const { currency, amount: headline, amounts } = state;
   const derived = {
-    ...described,
-    ...(currency === undefined ? {} : { currency }),
+    ...state,
     amount: BigInt(headline),
-    amounts: Object.fromEntries(Object.entries(amounts).map(([name, sum]) => [name, BigInt(sum)])),
+    amounts: {
+      authorized: BigInt(amounts.authorized),
+      captured: BigInt(amounts.captured),
+      refunded: BigInt(amounts.refunded),
+      disputed: BigInt(amounts.disputed),
+    },
     updatedAt: now,
   };
   const history = newEntries.map(toDocument);
@@ -131,7 +135,7 @@ export function toOperation(
   };
 }
 
-function toDocument<Fact extends Omit<HistoryEntry, 'n'>>(entry: Fact) {
-  const known = Object.entries(entry).filter(([, value]) => value !== undefined);
-  return { ...Object.fromEntries(known), amount: BigInt(entry.amount) };
-}
+const toDocument = <Fact extends Omit<HistoryEntry, 'n'>>(entry: Fact) => ({
+  ...entry,
+  amount: BigInt(entry.amount),
+});

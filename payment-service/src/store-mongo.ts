@@ -75,7 +75,10 @@ async function writeChanges(
   if (changes.length === 0) return { complete: true, refused: nothingRefused };
   const operations = changes.map((change) => toOperation(change, now));
   try {
-    const { insertedCount, matchedCount } = await collection.bulkWrite(operations, { ordered: false });
+    const { insertedCount, matchedCount } = await collection.bulkWrite(operations, {
+      ordered: false,
+      ignoreUndefined: true,
+    });
     // For updates only totals are told, so one that did not match is not known by name.
     return { complete: insertedCount + matchedCount === changes.length, refused: nothingRefused };
   } catch (error) {

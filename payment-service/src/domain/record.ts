@@ -90,6 +90,8 @@ const entryBytes = 880;
 
 /** A note takes at most three bytes of UTF-8 for each of its UTF-16 units. */
 const estimateBytes = (entry: { note: string }) => entryBytes + 3 * entry.note.length;
+const estimateAll = (entries: readonly { note: string }[]) =>
+  entries.reduce((sum, entry) => sum + estimateBytes(entry), 0);
 
 /**
  * Decides for each incoming event of one transaction, in the order given, whether it is new, known, in conflict
@@ -106,7 +108,7 @@ export function decideRecord(
   const seenConflicts = new Set(conflicts.map((conflict) => `${conflict.eventId} ${conflict.fingerprint}`));
   const newEntries: HistoryEntry[] = [];
   const newConflicts: Conflict[] = [];
-  let bytes = [...history, ...conflicts].reduce((sum, entry) => sum + estimateBytes(entry), 0);
+  let bytes = estimateAll(history) + estimateAll(conflicts);
 
   const decide = (event: IncomingEvent): RecordDecision => {
     const recordedFingerprint = known.get(event.eventId);
@@ -150,6 +152,21 @@ export function decideRecord(
 }
 
 function factOf(event: IncomingEvent): Omit<HistoryEntry, 'n'> {
-  const { txId: _txId, ...fact } = event;
-  return { ...fact, at: event.occurredAt ?? event.storedAt };
+  return {
+    eventId: event.eventId,
+    fingerprint: event.fingerprint,
+    action: event.action,
+    amount: event.amount,
+    note: event.note,
+    source: event.source,
+    currency: event.currency,
+    reference: event.reference,
+    webhookId: event.webhookId,
+    occurredAt: event.occurredAt,
+    receivedAt: event.receivedAt,
+    storedAt: event.storedAt,
+    sequence: event.sequence,
+    deliveries: event.deliveries,
+    at: event.occurredAt ?? event.storedAt,
+  };
 }

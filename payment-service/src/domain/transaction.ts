@@ -128,9 +128,6 @@ interface Fold {
   anomalies: Anomaly[];
 }
 
-const sum = (ledger: Standing) => sumMinor([...ledger.values()].map((event) => event.amount));
-const total = (ledger: Standing) => sum(ledger).totalMinor;
-
 /**
  * What a list of facts amounts to: the same for every order of arrival and every order of the list. Throws on
  * an empty list, since a transaction without an event does not exist.
@@ -142,14 +139,7 @@ export function foldTransaction(events: readonly RecordedEvent[]): TransactionSt
 
   const fold = emptyFold();
   for (const event of ordered) applyEvent(fold, event);
-  flagTotals(fold);
-
-  const amounts: Amounts = {
-    authorized: total(fold.ledgers.authorized),
-    captured: total(fold.ledgers.captured),
-    refunded: total(fold.ledgers.refunded),
-    disputed: total(fold.ledgers.disputed),
-  };
+  const amounts = totalsOf(fold);
   // Where only captures, refunds and the like are known, the first: no later refund makes the transaction smaller.
   const headline = fold.headline ?? first;
   return {
@@ -225,18 +215,25 @@ function setStanding(ledger: Standing, event: RecordedEvent): void {
  * Totals are judged at the end and not on the way: two facts of one second may stand in either order, and a
  * refund that sorts before its capture is no mistake. The flag goes to the last event that counts in the sum.
  */
-function flagTotals(fold: Fold): void {
-  const { authorized, captured, refunded, disputed } = fold.ledgers;
+function totalsOf({ ledgers, anomalies }: Fold): Amounts {
   const flagLast = (code: AnomalyCode, ledger: Standing) => {
     const culprit = [...ledger.values()].at(-1);
-    if (culprit !== undefined) fold.anomalies.push({ n: culprit.n, code });
+    if (culprit !== undefined) anomalies.push({ n: culprit.n, code });
   };
-  if (total(captured) > total(authorized)) flagLast('over-captured', captured);
-  if (total(refunded) > total(captured)) flagLast('over-refunded', refunded);
-  for (const ledger of [authorized, captured, refunded, disputed]) {
-    if (!sum(ledger).exact) flagLast('amount-overflow', ledger);
+  const totals: Amounts = { authorized: 0, captured: 0, refunded: 0, disputed: 0 };
+  const overflown: Standing[] = [];
+  for (const name of summed) {
+    const { totalMinor, exact } = sumMinor(Array.from(ledgers[name].values(), ({ amount }) => amount));
+    totals[name] = totalMinor;
+    if (!exact) overflown.push(ledgers[name]);
   }
+  if (totals.captured > totals.authorized) flagLast('over-captured', ledgers.captured);
+  if (totals.refunded > totals.captured) flagLast('over-refunded', ledgers.refunded);
+  for (const ledger of overflown) flagLast('amount-overflow', ledger);
+  return totals;
 }
+
+const summed = ['authorized', 'captured', 'refunded', 'disputed'] as const;
 
 function statusOf(amounts: Amounts, fold: Fold): Status {
   const { authorized, captured, refunded } = amounts;
