@@ -2,6 +2,7 @@ import { parseEnv } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { parseConfig } from '@paystream/runtime';
 import { configSchema as startSchema } from '../local/src/config.ts';
+import { nodeFlags } from '../local/src/service.ts';
 import { configSchema as provisionSchema } from '../nats/src/config.ts';
 import { configSchema as paymentSchema } from '../payment-service/src/config.ts';
 import { configSchema as gatewaySchema } from '../third-party-gateway/src/config.ts';
@@ -209,7 +210,7 @@ describe.each(images)(
         ({ service }) => service.build?.dockerfile.startsWith(workspace) && service.restart !== 'no',
       );
 
-      expect(command).toEqual(['node', `${workspace}/dist/main.js`]);
+      expect(command).toEqual(['node', ...nodeFlags, `${workspace}/dist/main.js`]);
       expect(service?.service.command).toEqual(command);
       expect(user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
       expect(env).toEqual({ NODE_ENV: 'production', PORT: service?.service.environment?.PORT });
