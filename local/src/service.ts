@@ -12,7 +12,7 @@ export type Service = Running & {
 
 export type ServiceOptions = {
   name: string;
-  /** Relative to the root of the repository; a `.js` is built code. */
+  /** Relative to the root of the repository; a `.js` is built code. With START_BUILT a source stands for what it was built to. */
   entry: string;
   env: Record<string, string>;
   onLine?: (line: string) => void;
@@ -25,10 +25,9 @@ const STOP_WITHIN_MS = 12_000;
 
 /** Starts one of our services from its source or as it was built, with exactly the given environment. */
 export function startService({ name, entry, env, onLine, outputTo }: ServiceOptions): Service {
-  const fromSource = entry.endsWith('.ts') ? ['--conditions=@paystream/source', '--import', 'tsx'] : [];
   const child = startChild({
     command: process.execPath,
-    args: [...fromSource, entry],
+    args: argumentsFor(process.env.START_BUILT === 'true' ? builtFrom(entry) : entry),
     cwd: ROOT,
     env: { ...nodeEnv(), ...env },
     stopWithinMs: STOP_WITHIN_MS,
@@ -45,6 +44,12 @@ export function startService({ name, entry, env, onLine, outputTo }: ServiceOpti
       waitUntilReady({ name, url, child, withinMs, showLog: onLine === undefined }),
   };
 }
+
+const argumentsFor = (entry: string) =>
+  entry.endsWith('.ts') ? ['--conditions=@paystream/source', '--import', 'tsx', entry] : [entry];
+
+/** Where `tsc -b` puts it. A process that has nothing to compile takes a third of the time to start. */
+export const builtFrom = (source: string) => source.replace('/src/', '/dist/').replace(/\.ts$/, '.js');
 
 /** What any process needs of ours; nothing that could configure a service behind the caller's back. */
 function nodeEnv(): Record<string, string> {

@@ -28,7 +28,12 @@ const directly = ['--conditions=@paystream/source', '--import', 'tsx', 'local/sr
 
 function start(env: Settings, { command = process.execPath, args = directly } = {}): Running {
   const { PATH = '', HOME = '' } = process.env;
-  const child = startChild({ command, args, cwd: ROOT, env: { PATH, HOME, ...env }, stopWithinMs: 20_000 });
+  // The services as they are built, but where npm starts them.
+  const services = { START_BUILT: String(command !== 'npm') };
+  const child = startChild({
+    ...{ command, args, cwd: ROOT, stopWithinMs: 20_000 },
+    env: { PATH, HOME, ...services, ...env },
+  });
   running.push(child);
   return child;
 }
@@ -155,7 +160,7 @@ test('starts a service again that died, and says so', async () => {
   const child = start(env);
   await ready(child);
   const gateway = processesOf(env).find((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('third-party-gateway/src/main.ts'),
+    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('third-party-gateway/dist/main.js'),
   );
 
   process.kill(gateway ?? 0, 'SIGKILL');
@@ -172,7 +177,7 @@ test('waits longer before each further start of a service that keeps dying, and 
   await ready(child);
   const payments = () =>
     processesOf(env).find((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('payment-service/src/main.ts'),
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('payment-service/dist/main.js'),
     );
   const txId = randomUUID();
   let killed: number | undefined;
