@@ -135,11 +135,7 @@ describe('the benches of what it can do, at the same size', () => {
 
 describe('npm run bench', () => {
   const bench = (...args: string[]) =>
-    promisify(execFile)(
-      process.execPath,
-      ['--conditions=@paystream/source', '--import', 'tsx', 'bench/src/main.ts', ...args],
-      { cwd: root },
-    );
+    promisify(execFile)(process.execPath, ['bench/dist/main.js', ...args], { cwd: root });
 
   test('explains itself', async () => {
     const { stdout } = await bench('--help');

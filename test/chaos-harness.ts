@@ -15,7 +15,7 @@ export interface Chaos {
   ended: Promise<number | null>;
 }
 
-/** Starts what `npm run chaos` starts, with services as they are built; each ends with its test at the latest. */
+/** Starts what `npm run chaos` starts, as it is built; each ends with its test at the latest. */
 export function useChaos(): (...args: string[]) => Chaos {
   const ends: (() => void)[] = [];
   afterEach(() => {
@@ -25,11 +25,8 @@ export function useChaos(): (...args: string[]) => Chaos {
   return (...args) => {
     const folder = throwAwayFolder('chaos-test');
     const report = join(folder.path, 'report.json');
-    const main = ['--conditions=@paystream/source', '--import', 'tsx', 'chaos/src/main.ts'];
-    const child = spawn(process.execPath, [...main, '--report', report, ...args], {
-      cwd: root,
-      env: { ...process.env, START_BUILT: 'true' },
-    });
+    const main = 'chaos/dist/main.js';
+    const child = spawn(process.execPath, [main, '--report', report, ...args], { cwd: root });
     ends.push(() => {
       child.kill('SIGKILL');
       folder.remove();

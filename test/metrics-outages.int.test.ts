@@ -20,22 +20,19 @@ afterAll(async () => {
   await mongod.close();
 });
 
-/** Sends and scrapes until told to stop; gives back what was scraped. */
+/** Sends 100 a second and scrapes 20 times a second until told to stop; gives back what was scraped. */
 function sendAndScrape() {
   const scrapes: Scrape[] = [];
-  let on = true;
-  const sending = async () => {
-    while (on) await post(gateway, webhook()).catch(() => undefined);
-  };
-  const scraping = async () => {
-    while (on) scrapes.push(await scrape(payments));
-  };
-  const lanes = [sending(), sending(), sending(), sending(), scraping()];
+  const begun: Promise<unknown>[] = [];
+  const timers = [
+    setInterval(() => begun.push(post(gateway, webhook()).catch(() => undefined)), 10),
+    setInterval(() => begun.push(scrape(payments).then((seen) => scrapes.push(seen))), 50),
+  ];
   return {
     scrapes,
     stop: async () => {
-      on = false;
-      await Promise.all(lanes);
+      for (const timer of timers) clearInterval(timer);
+      await Promise.all(begun);
     },
   };
 }

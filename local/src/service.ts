@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Exit, type Running, startChild } from './child.ts';
-import { ROOT } from './root.ts';
+import { isBuilt, ROOT } from './root.ts';
 
 export type Service = Running & {
   name: string;
@@ -12,7 +12,7 @@ export type Service = Running & {
 
 export type ServiceOptions = {
   name: string;
-  /** Relative to the root of the repository; a `.js` is built code. With START_BUILT a source stands for what it was built to. */
+  /** Relative to the root of the repository; a `.js` is built code. */
   entry: string;
   env: Record<string, string>;
   onLine?: (line: string) => void;
@@ -27,7 +27,7 @@ const STOP_WITHIN_MS = 12_000;
 export function startService({ name, entry, env, onLine, outputTo }: ServiceOptions): Service {
   const child = startChild({
     command: process.execPath,
-    args: argumentsFor(process.env.START_BUILT === 'true' ? builtFrom(entry) : entry),
+    args: argumentsFor(isBuilt ? builtFrom(entry) : entry),
     cwd: ROOT,
     env: { ...nodeEnv(), ...env },
     stopWithinMs: STOP_WITHIN_MS,
