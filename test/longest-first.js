@@ -1,5 +1,5 @@
-// What takes longest begins first, so that nothing long is left when the short ones are through. From its second run on jest
-// knows how long each file takes; in the first one, as on a clean checkout, it can only tell by their sizes.
+// What takes longest begins first, so that nothing long is left when the short ones are through. Jest knows how long a file took
+// after a first run, and on a clean checkout only how large it is; and what it does not know yet it puts before what it knows.
 import { createRequire } from 'node:module';
 
 // What an import of it gives depends on how jest loads this file.
@@ -24,8 +24,7 @@ const long = [
 export default class LongestFirst extends TestSequencer {
   sort(tests) {
     const sorted = super.sort(tests);
-    const isFirst = ({ path, duration }) =>
-      duration === undefined && long.some((name) => path.endsWith(name));
+    const isFirst = ({ path }) => long.some((name) => path.endsWith(name));
     return [...sorted.filter(isFirst), ...sorted.filter((one) => !isFirst(one))];
   }
 }
