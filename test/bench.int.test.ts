@@ -7,7 +7,7 @@ import { backlogSettings, runBacklog } from '../bench/src/backlog-bench.ts';
 import { backlogSection } from '../bench/src/backlog-report.ts';
 import { benches } from '../bench/src/benches.ts';
 import { flowSettings, runFlow } from '../bench/src/flow-bench.ts';
-import { footprintSettings, runFootprint } from '../bench/src/footprint-bench.ts';
+import type { Footprint } from '../bench/src/footprint-bench.ts';
 import { growthSettings, runGrowth } from '../bench/src/growth-bench.ts';
 import { intakeSettings, runIntake } from '../bench/src/intake-bench.ts';
 import { describeMachine, type Machine } from '../bench/src/machine.ts';
@@ -20,16 +20,17 @@ import { testMongoUri } from './harness.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+let rig: Rig;
+let machine: Machine;
+const silent = () => undefined;
+
+beforeAll(async () => {
+  rig = await startRig({ mongoUri: testMongoUri(), built: true });
+  machine = await describeMachine(rig, 0);
+});
+afterAll(() => rig?.close());
+
 describe('the benches, at a size that shows only that they work', () => {
-  let rig: Rig;
-  let machine: Machine;
-
-  beforeAll(async () => {
-    rig = await startRig({ mongoUri: testMongoUri() });
-    machine = await describeMachine(rig, 0);
-  });
-  afterAll(() => rig?.close());
-
   test('replay: plain JetStream bursts after an outage, and ours keeps the rhythm', async () => {
     const settings = replaySettings('small');
     const [plainVariant, oursVariant] = chooseVariants(['plain-original', 'ours-1']);
@@ -52,7 +53,7 @@ describe('the benches, at a size that shows only that they work', () => {
   test('backlog: live events pass it', async () => {
     const settings = backlogSettings('small');
 
-    const results = await runBacklog(rig, settings, () => undefined);
+    const results = await runBacklog(rig, settings, silent);
 
     expect(results).toHaveLength(1);
     expect(results[0]).toMatchObject({ events: 200, memoryMiB: { max: expect.any(Number) } });
@@ -62,14 +63,6 @@ describe('the benches, at a size that shows only that they work', () => {
 });
 
 describe('the benches of what it can do, at the same size', () => {
-  let rig: Rig;
-  const silent = () => undefined;
-
-  beforeAll(async () => {
-    rig = await startRig({ mongoUri: testMongoUri() });
-  });
-  afterAll(() => rig?.close());
-
   test('intake: each target answers, and what it answered 200 is in its stream', async () => {
     const results = await runIntake(rig, intakeSettings('small'), { say: silent });
 
@@ -123,16 +116,14 @@ describe('the benches of what it can do, at the same size', () => {
   });
 
   test('footprint: memory, time to start, and a section for the numbers', async () => {
-    const machine = await describeMachine(rig, 0);
-
-    const results = await runFootprint(rig, footprintSettings('small'), silent);
-    const { section } = await benches.footprint.run({
+    const { section, values } = await benches.footprint.run({
       rig,
       asked: { size: 'small', only: undefined },
       machine,
       say: silent,
     });
 
+    const { results }: { results: Footprint[] } = JSON.parse(JSON.stringify(values));
     expect(results.map(({ service }) => service)).toEqual(['third-party-gateway', 'payment-service']);
     for (const { mostMiB, readyMs } of results) {
       expect(mostMiB).toBeGreaterThan(20);
@@ -144,11 +135,7 @@ describe('the benches of what it can do, at the same size', () => {
 
 describe('npm run bench', () => {
   const bench = (...args: string[]) =>
-    promisify(execFile)(
-      process.execPath,
-      ['--conditions=@paystream/source', '--import', 'tsx', 'bench/src/main.ts', ...args],
-      { cwd: root },
-    );
+    promisify(execFile)(process.execPath, ['bench/dist/main.js', ...args], { cwd: root });
 
   test('explains itself', async () => {
     const { stdout } = await bench('--help');

@@ -1,15 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { eventually } from './harness.ts';
+import { readFileSync } from 'node:fs';
+import { describe, expect, jest, test } from '@jest/globals';
+import { useChaos } from './chaos-harness.ts';
 
 // A broken promise is broken however rarely: what fails here is not tried again.
 jest.retryTimes(0);
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 /** Those by which the promise stands or falls; all of them are a matter of minutes (docs/numbers.md). */
 const faults = [
   'kill',
@@ -22,30 +17,7 @@ const faults = [
   'poison',
 ].join(',');
 
-let folder: string;
-let output: string;
-let child: ChildProcess;
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'paystream-chaos-test-'));
-  output = '';
-});
-afterEach(() => {
-  child.kill('SIGKILL');
-  rmSync(folder, { recursive: true, force: true });
-});
-
-/** As `npm run chaos` does, with its report in a folder of the test. */
-function chaos(...args: string[]): Promise<number | null> {
-  const main = ['--conditions=@paystream/source', '--import', 'tsx', 'chaos/src/main.ts'];
-  child = spawn(process.execPath, [...main, '--report', join(folder, 'report.json'), ...args], { cwd: root });
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (text) => {
-      output += text;
-    });
-  }
-  return new Promise((resolve) => child.once('close', (code) => resolve(code)));
-}
+const startChaos = useChaos();
 
 interface Run {
   violations: { kind: string }[];
@@ -54,10 +26,11 @@ interface Run {
 }
 
 async function aMinute(): Promise<Run> {
-  const code = await chaos('--seed', '7', '--minutes', '1', '--faults', faults);
-  const [run] = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as [Run];
+  const { ended, report, output } = startChaos('--seed', '7', '--minutes', '1', '--faults', faults);
+  const code = await ended;
+  const [run] = JSON.parse(readFileSync(report, 'utf8')) as [Run];
   const isGood = run.violations.length === 0 && run.traces.every(({ count }) => count > 0);
-  if (!isGood) console.log(output);
+  if (!isGood) console.log(output());
   expect(code).toBe(isGood ? 0 : 1);
   return run;
 }
@@ -84,32 +57,4 @@ describe('npm run chaos', () => {
     expect(traces.length).toBeGreaterThan(10);
     expect(traces.filter(({ count }) => count === 0)).toEqual([]);
   }, 400_000);
-
-  test('stops at Ctrl-C, and leaves no process behind', async () => {
-    const ended = chaos('--seed', '7', '--faults', 'pause-gateway');
-    await eventually(() => output, { within: 60_000, until: (text) => text.includes(' s  pause-gateway') });
-    const before = childrenOf(child.pid);
-    child.kill('SIGINT');
-
-    expect(await ended).toBe(1);
-    expect(output).toContain('stopped');
-    expect(before.length).toBeGreaterThanOrEqual(6);
-    await eventually(() => before.filter(isAlive), { until: (left) => left.length === 0 });
-  }, 120_000);
 });
-
-function childrenOf(pid: number | undefined): number[] {
-  return execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map(Number);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}

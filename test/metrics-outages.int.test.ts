@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Service } from '@paystream/local';
 import { type OwnMongod, startOwnMongod } from '../payment-service/src/testing/fixture.ts';
 import { eventually, get, post, type System, startSystem, untilQuiet, webhook } from './harness.ts';
@@ -20,22 +20,19 @@ afterAll(async () => {
   await mongod.close();
 });
 
-/** Sends and scrapes until told to stop; gives back what was scraped. */
+/** Sends 100 a second and scrapes 20 times a second until told to stop; gives back what was scraped. */
 function sendAndScrape() {
   const scrapes: Scrape[] = [];
-  let on = true;
-  const sending = async () => {
-    while (on) await post(gateway, webhook()).catch(() => undefined);
-  };
-  const scraping = async () => {
-    while (on) scrapes.push(await scrape(payments));
-  };
-  const lanes = [sending(), sending(), sending(), sending(), scraping()];
+  const begun: Promise<unknown>[] = [];
+  const timers = [
+    setInterval(() => begun.push(post(gateway, webhook()).catch(() => undefined)), 10),
+    setInterval(() => begun.push(scrape(payments).then((seen) => scrapes.push(seen))), 50),
+  ];
   return {
     scrapes,
     stop: async () => {
-      on = false;
-      await Promise.all(lanes);
+      for (const timer of timers) clearInterval(timer);
+      await Promise.all(begun);
     },
   };
 }
@@ -48,8 +45,12 @@ const partIs = (service: Service, part: string, value: number) =>
   untilScraped(service, { [`paystream_part_ok{part="${part}"}`]: value });
 
 describe('the balance', () => {
+  let load: ReturnType<typeof sendAndScrape> | undefined;
+  // Also when the test has failed before it came to that.
+  afterEach(() => load?.stop());
+
   test('is 0 at every scrape, under load, while the database and the broker go and come back, and at rest', async () => {
-    const load = sendAndScrape();
+    load = sendAndScrape();
     await appliedMore(100);
     // What it has in hand now is given back when the database is gone.
     mongod.pause();

@@ -1,19 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { JetStreamManager, NatsConnection } from 'nats';
 import { eventually, get } from './harness.ts';
 import { getReplay, linesOf, ownDatabase, putReplay, useReplaySystem } from './replay-harness.ts';
 
 const { system, start } = useReplaySystem();
 
-const messagesIn = async (stream: string) => {
-  const manager = await (await system().nats()).jetstreamManager();
-  return (await manager.streams.info(stream)).state.messages;
-};
+let nats: NatsConnection;
+let manager: JetStreamManager;
+beforeAll(async () => {
+  nats = await system().nats();
+  manager = await nats.jetstreamManager();
+});
+
+const messagesIn = async (stream: string) => (await manager.streams.info(stream)).state.messages;
 
 /** Published by hand, since a gateway would take longer for so many than the outage that is tested. */
 async function publishMany(count: number): Promise<string[]> {
   const txIds = Array.from({ length: count }, () => randomUUID());
-  const stream = (await system().nats()).jetstream();
+  const stream = nats.jetstream();
   for (let from = 0; from < count; from += 200) {
     await Promise.all(
       txIds
@@ -32,12 +37,16 @@ describe('a service that is killed while it sets a backlog aside', () => {
     expect((await putReplay(ready, { paused: 'replay' })).status).toBe(200);
     await ready.stop();
     const txIds = await publishMany(3_000);
-    await (await system().nats()).jetstream().publish('payments.new', 'not JSON');
+    await nats.jetstream().publish('payments.new', 'not JSON');
 
     for (let kills = 0; kills < 2; kills += 1) {
       const service = await start(env);
       const before = await messagesIn('payment-backlog');
-      await eventually(() => messagesIn('payment-backlog'), { every: 2, until: (count) => count > before });
+      // Longer than the ack wait, which is due when the killed one had all of them in hand.
+      await eventually(() => messagesIn('payment-backlog'), {
+        ...{ within: 40_000, every: 2 },
+        until: (count) => count > before,
+      });
       await service.kill();
     }
     expect(await messagesIn('payment')).toBeGreaterThan(0);

@@ -27,6 +27,8 @@ describe('during a replay of 30 s', () => {
     const env = { MONGO_URI: ownDatabase(system()), REPLAY_SPEED: '0.25' };
     const services = [await start(env), await start(env)];
     await untilPassing(services);
+    // The other one set it aside, maybe, while this one was still starting.
+    await Promise.all(services.map((service) => service.ready()));
     const [reader] = services as [Service];
     const read = async () => (await get(reader, `/transactions/${lastOfBacklog}`)).body;
 

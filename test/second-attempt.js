@@ -4,7 +4,7 @@ import { expect, jest } from '@jest/globals';
 
 const attempts = [
   [/\.int\.test\.ts$/, 1],
-  [/\.rhythm\.test\.ts$/, 2],
+  [/\.(rhythm|flood)\.test\.ts$/, 2],
 ];
 const { testPath = '' } = expect.getState();
 const [, more] = attempts.find(([files]) => files.test(testPath)) ?? [];

@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  builtFrom,
   freePort,
   type NatsServer,
   openSourcesFile,
@@ -63,7 +64,7 @@ export async function startRig({ mongoUri, built = false }: RigOptions = {}): Pr
       const log = onLine === undefined ? openSync(join(folder, `${name}.log`), 'a') : undefined;
       const service = startService({
         name,
-        entry: built ? entry.replace('/src/', '/dist/').replace(/ts$/, 'js') : entry,
+        entry: built ? builtFrom(entry) : entry,
         env: { NATS_URI: broker.uri, ...env, PORT: String(await freePort()) },
         ...(onLine === undefined ? {} : { onLine }),
         ...(log === undefined ? {} : { outputTo: log }),

@@ -33,9 +33,9 @@ export interface CannonResult {
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Load from a process of its own, so that it does not share a thread with what measures. */
+/** Load from a process of its own, so that it does not share a thread with what measures; as it is built. */
 export async function shoot(options: CannonOptions): Promise<CannonResult> {
-  const script = ['--import', 'tsx', 'bench/src/cannon.ts', JSON.stringify(options)];
+  const script = ['bench/dist/cannon.js', JSON.stringify(options)];
   const { stdout } = await promisify(execFile)(process.execPath, script, { cwd: root });
   return JSON.parse(stdout);
 }

@@ -102,7 +102,7 @@ const otherHourMs = shiftMs / 2;
 async function shiftClock(target: string, scene: Scene): Promise<Injected> {
   const name = gatewayNames.find((gateway) => gateway === target) ?? gatewayNames[0];
   const member = scene.system.members[name];
-  const preload = fileURLToPath(new URL('./shifted-clock.js', import.meta.url));
+  const preload = fileURLToPath(new URL('../src/shifted-clock.js', import.meta.url));
   const sign = scene.random.chance(0.5) ? 1 : -1;
   const env = { NODE_OPTIONS: `--import=${preload}`, CHAOS_CLOCK_SHIFT_MS: String(sign * shiftMs) };
   const end = scene.mark('gateway-stopping', [target]);

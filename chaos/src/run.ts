@@ -153,7 +153,7 @@ async function untilQuiet({ system, sender, onlooker, options }: Stage): Promise
   }
 }
 
-/** The largest resident set of each service, tsx, which runs it from its source, included. */
+/** The largest resident set of each service; tsx included, where it runs from its source. */
 function watchMemory({ members }: System) {
   const maxMiB: Record<string, number> = {};
   const timer = setInterval(() => {

@@ -6,7 +6,7 @@ export { atOffsets } from './paced.ts';
 export { freePort } from './ports.ts';
 export { resolveServer, resolveServers } from './resolve-servers.ts';
 export { quantile, type Rhythm, rhythmOf, type TimedEvent } from './rhythm.ts';
-export { describeExit, type Service, type ServiceOptions, startService } from './service.ts';
+export { builtFrom, describeExit, type Service, type ServiceOptions, startService } from './service.ts';
 export { readSettled, type Settled } from './settled.ts';
 export { keepSources, openSourcesFile } from './sources.ts';
 export { createStack, type Stack, type StackOptions } from './stack.ts';

@@ -1,12 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Db, type Document, MongoClient } from 'mongodb';
-import { MongoInstance, MongoInstanceEvents } from 'mongodb-memory-server-core/lib/util/MongoInstance.js';
-import {
-  ResolveConfigVariables,
-  setDefaultValue,
-} from 'mongodb-memory-server-core/lib/util/resolveConfig.js';
+import type { Db, Document } from 'mongodb';
+import type { MongoInstance } from 'mongodb-memory-server-core/lib/util/MongoInstance.js';
 import { createControls, type Exit, type Running } from './child.ts';
 import { freePort } from './ports.ts';
 
@@ -42,10 +38,7 @@ export async function startMongod(options: MongodOptions): Promise<Mongod> {
   const port = options.port ?? (await freePort());
   const dataDir = resolve(options.dataDir);
   mkdirSync(dataDir, { recursive: true });
-  // The binary was chosen and its version checked by the set-up.
-  setDefaultValue(ResolveConfigVariables.SYSTEM_BINARY_VERSION_CHECK, 'false');
-  const instance = createInstance({ ...options, port, dataDir });
-  const lines = collectLines(instance);
+  const { instance, lines } = await createInstance({ ...options, port, dataDir });
 
   await instance.start().catch((error: unknown) => {
     throw startFailure({ error, port, dataDir, lines });
@@ -78,14 +71,23 @@ export async function startMongod(options: MongodOptions): Promise<Mongod> {
   return { ...controls, stop, kill, pid, port, exited, lines, uri: uriOf(''), uriOf };
 }
 
-function createInstance({
+/** Driver and library are loaded when a mongod starts: whoever else imports this workspace has no use for them. */
+async function createInstance({
   binary,
   port,
   dataDir,
   cacheSizeGB = 0.25,
   args = [],
-}: MongodOptions & { port: number }) {
-  return new MongoInstance({
+}: MongodOptions & { port: number }): Promise<{ instance: MongoInstance; lines: string[] }> {
+  const { MongoInstance, MongoInstanceEvents } = await import(
+    'mongodb-memory-server-core/lib/util/MongoInstance.js'
+  );
+  const { ResolveConfigVariables, setDefaultValue } = await import(
+    'mongodb-memory-server-core/lib/util/resolveConfig.js'
+  );
+  // The binary was chosen and its version checked by the set-up.
+  setDefaultValue(ResolveConfigVariables.SYSTEM_BINARY_VERSION_CHECK, 'false');
+  const instance = new MongoInstance({
     instance: {
       port,
       ip: '127.0.0.1',
@@ -110,10 +112,14 @@ function createInstance({
     // A group of its own: the terminal's Ctrl-C must not stop the database before the services.
     spawn: { detached: true },
   });
+  const lines = collectLines(instance);
+  instance.on(MongoInstanceEvents.instanceSTDERR, (line: string) => lines.push(line));
+  return { instance, lines };
 }
 
 /** Initiates a new data folder, and gives an old one its new address when the port has changed. */
 async function becomePrimary(port: number): Promise<void> {
+  const { MongoClient } = await import('mongodb');
   const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
     serverSelectionTimeoutMS: 5_000,
   });
@@ -163,7 +169,6 @@ function collectLines(instance: MongoInstance): string[] {
     lines.splice(0, lines.length - LINES_MAX);
     for (const line of complete) handleLine(line);
   };
-  instance.on(MongoInstanceEvents.instanceSTDERR, (line: string) => lines.push(line));
   return lines;
 }
 

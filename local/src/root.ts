@@ -1,4 +1,7 @@
 import { fileURLToPath } from 'node:url';
 
-/** The root of the repository. This workspace runs from its source only, so the way up is always the same. */
-export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** Whether this runs as it was built, one folder deeper than its source: then it starts the services as they were built. */
+export const isBuilt = import.meta.url.endsWith('.js');
+
+/** The root of the repository. */
+export const ROOT = fileURLToPath(new URL(isBuilt ? '../../../' : '../../', import.meta.url));

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Exit, type Running, startChild } from './child.ts';
-import { ROOT } from './root.ts';
+import { isBuilt, ROOT } from './root.ts';
 
 export type Service = Running & {
   name: string;
@@ -31,10 +31,9 @@ export const nodeFlags = ['--max-old-space-size=512'] as const;
 
 /** Starts one of our services from its source or as it was built, with exactly the given environment. */
 export function startService({ name, entry, env, onLine, outputTo }: ServiceOptions): Service {
-  const fromSource = entry.endsWith('.ts') ? ['--conditions=@paystream/source', '--import', 'tsx'] : [];
   const child = startChild({
     command: process.execPath,
-    args: [...nodeFlags, ...fromSource, entry],
+    args: [...nodeFlags, ...argumentsFor(isBuilt ? builtFrom(entry) : entry)],
     cwd: ROOT,
     env: { ...nodeEnv(), ...env },
     stopWithinMs: STOP_WITHIN_MS,
@@ -51,6 +50,12 @@ export function startService({ name, entry, env, onLine, outputTo }: ServiceOpti
       waitUntilReady({ name, url, child, withinMs, showLog: onLine === undefined }),
   };
 }
+
+const argumentsFor = (entry: string) =>
+  entry.endsWith('.ts') ? ['--conditions=@paystream/source', '--import', 'tsx', entry] : [entry];
+
+/** Where `tsc -b` puts it. A process that has nothing to compile takes a third of the time to start. */
+export const builtFrom = (source: string) => source.replace('/src/', '/dist/').replace(/\.ts$/, '.js');
 
 /** What any process needs of ours; nothing that could configure a service behind the caller's back. */
 function nodeEnv(): Record<string, string> {

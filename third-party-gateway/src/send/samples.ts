@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+// They lie in the source, also for what was built from it.
 const folderOf = (adapter: string) =>
-  fileURLToPath(new URL(`../adapters/fixtures/${adapter}`, import.meta.url));
+  fileURLToPath(new URL(`../../src/adapters/fixtures/${adapter}`, import.meta.url));
 const notASample = 'conformance.json';
 
 /** What a sender with this adapter can say, by name: its fixtures. */

@@ -31,17 +31,16 @@ interface Ended {
   err: string;
 }
 
-/** The command as npm runs it. */
-function send(...args: string[]): Promise<Ended> {
-  const command = [
-    '--conditions=@paystream/source',
-    '--import',
-    'tsx',
-    'third-party-gateway/src/send/main.ts',
-  ];
-  const child = spawn(process.execPath, [...command, ...args], {
+const asBuilt = [process.execPath, 'third-party-gateway/dist/send/main.js'];
+const asNpmRunsIt = ['npm', 'run', '--silent', 'send', '--'];
+
+const send = (...args: string[]) => run(asBuilt, args);
+
+function run([command = '', ...first]: readonly string[], args: readonly string[]): Promise<Ended> {
+  const { PATH, HOME } = process.env;
+  const child = spawn(command, [...first, ...args], {
     cwd: root,
-    env: { PATH: process.env.PATH, SOURCES_FILE: sourcesFile },
+    env: { PATH, HOME, SOURCES_FILE: sourcesFile },
   });
   const ended: Ended = { code: null, out: '', err: '' };
   child.stdout.on('data', (text) => {
@@ -116,7 +115,7 @@ describe('npm run send', () => {
   });
 
   test('prints what it would send', async () => {
-    const { code, out } = await send('stripe', 'refund.failed', '--print', '--txId', 'pi_1');
+    const { code, out } = await run(asNpmRunsIt, ['stripe', 'refund.failed', '--print', '--txId', 'pi_1']);
 
     expect(code).toBe(0);
     expect(out).toMatch(/^POST http:\/\/127\.0\.0\.1:3000\/webhooks\/stripe\n/);

@@ -1,0 +1,9 @@
+// The tests that send more than a machine can take: nothing beside them, since they take all of it.
+import base from './jest.config.js';
+
+export default {
+  ...base,
+  testMatch: ['**/*.flood.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  maxWorkers: 1,
+};
