@@ -161,15 +161,13 @@ function begin({ log, tracing }: Around, { req, res, path, route }: Begun): void
   res.on('close', () => {
     const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
     // A client that went away was told nothing, whatever the handler meant to say.
-    const answer = { status: res.headersSent ? res.statusCode : undefined };
-    const aborted = res.writableFinished ? {} : { aborted: true };
-    const failed = res.headersSent && res.statusCode >= 500;
-    const level = isQuiet ? 'debug' : failed ? 'warn' : 'info';
-    log[level](
-      { ...res.locals, method: req.method, path: path.slice(0, 200), ...answer, durationMs, ...aborted },
-      'request.answered',
-    );
-    trace.end({ ...answer, route: route() });
+    const status = res.headersSent ? res.statusCode : undefined;
+    const aborted = res.writableFinished ? undefined : true;
+    const level = isQuiet ? 'debug' : status !== undefined && status >= 500 ? 'warn' : 'info';
+    // Added to and not copied: a copy of so many fields costs three times as much as the line that is made of it.
+    addToLine(res, { method: req.method, path: path.slice(0, 200), status, durationMs, aborted });
+    log[level](res.locals, 'request.answered');
+    trace.end({ status, route: route() });
   });
   checkRequest(req);
 }
