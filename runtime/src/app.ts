@@ -5,7 +5,7 @@ import { mountPages } from './pages.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
 import { checkRequest } from './request-rules.ts';
 import { beginRequestTrace } from './request-trace.ts';
-import { newTraceparent, traceIdOf } from './traceparent.ts';
+import { newTraceparent } from './traceparent.ts';
 import type { Tracing } from './tracing.ts';
 
 /** One thing that the service needs to do its job. */
@@ -155,7 +155,7 @@ function begin({ log, tracing }: Around, { req, res, path, route }: Begun): void
   const isQuiet = quietPaths.has(path);
   const trace = beginRequestTrace(req, { path, tracing: isQuiet ? undefined : tracing });
   res.traceparent = trace.traceparent;
-  res.locals = { requestId, traceId: traceIdOf(trace.traceparent) };
+  res.locals = { requestId, traceId: trace.traceId };
   res.setHeader('x-request-id', requestId);
   res.setHeader('x-content-type-options', 'nosniff');
   res.on('close', () => {
