@@ -42,6 +42,20 @@ describe('the memory of confirmed ids', () => {
     expect(['a', 'b', 'c', 'd'].map(confirmed.sequenceOf)).toEqual([undefined, 1, 2, 3]);
   });
 
+  test('forgets a tenth of many at a time, the oldest, and never holds more than it may', () => {
+    const { confirmed } = remembering({ idsMax: 20 });
+    const ids = Array.from({ length: 50 }, (_, index) => `id-${index}`);
+
+    for (const [index, id] of ids.entries()) {
+      confirmed.add(id, index);
+
+      const held = ids.filter((one) => confirmed.sequenceOf(one) !== undefined);
+      expect(held.length).toBeLessThanOrEqual(20);
+      expect(held).toEqual(ids.slice(0, index + 1).slice(-held.length));
+      expect(held.length).toBeGreaterThanOrEqual(Math.min(index + 1, 18));
+    }
+  });
+
   test('forgets all of them when told to', () => {
     const { confirmed } = remembering();
     confirmed.add('a', 7);

@@ -12,8 +12,9 @@ export interface OutgoingMessage {
 }
 
 /** An encoded event as it is published. */
-export function toOutgoing({ headers, ...message }: EncodedMessage): OutgoingMessage {
-  return { ...message, headers: new Map(Object.entries(headers).map(([name, value]) => [name, [value]])) };
+export function toOutgoing({ subject, id, data, headers }: EncodedMessage): OutgoingMessage {
+  const listed = new Map(Object.entries(headers).map(([name, value]) => [name, [value]]));
+  return { subject, id, data, headers: listed };
 }
 
 /** Server error codes that decide what is done next; any other is only told. */

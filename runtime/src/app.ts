@@ -5,7 +5,7 @@ import { mountPages } from './pages.ts';
 import { Problem, requestIdOf, sendProblem } from './problems.ts';
 import { checkRequest } from './request-rules.ts';
 import { beginRequestTrace } from './request-trace.ts';
-import { newTraceparent, traceIdOf } from './traceparent.ts';
+import { newTraceparent } from './traceparent.ts';
 import type { Tracing } from './tracing.ts';
 
 /** One thing that the service needs to do its job. */
@@ -155,21 +155,19 @@ function begin({ log, tracing }: Around, { req, res, path, route }: Begun): void
   const isQuiet = quietPaths.has(path);
   const trace = beginRequestTrace(req, { path, tracing: isQuiet ? undefined : tracing });
   res.traceparent = trace.traceparent;
-  res.locals = { requestId, traceId: traceIdOf(trace.traceparent) };
+  res.locals = { requestId, traceId: trace.traceId };
   res.setHeader('x-request-id', requestId);
   res.setHeader('x-content-type-options', 'nosniff');
   res.on('close', () => {
     const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
     // A client that went away was told nothing, whatever the handler meant to say.
-    const answer = { status: res.headersSent ? res.statusCode : undefined };
-    const aborted = res.writableFinished ? {} : { aborted: true };
-    const failed = res.headersSent && res.statusCode >= 500;
-    const level = isQuiet ? 'debug' : failed ? 'warn' : 'info';
-    log[level](
-      { ...res.locals, method: req.method, path: path.slice(0, 200), ...answer, durationMs, ...aborted },
-      'request.answered',
-    );
-    trace.end({ ...answer, route: route() });
+    const status = res.headersSent ? res.statusCode : undefined;
+    const aborted = res.writableFinished ? undefined : true;
+    const level = isQuiet ? 'debug' : status !== undefined && status >= 500 ? 'warn' : 'info';
+    // Added to and not copied: a copy of so many fields costs three times as much as the line that is made of it.
+    addToLine(res, { method: req.method, path: path.slice(0, 200), status, durationMs, aborted });
+    log[level](res.locals, 'request.answered');
+    trace.end({ status, route: route() });
   });
   checkRequest(req);
 }

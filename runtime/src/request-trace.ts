@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http';
-import { newTraceparent, parseTraceparent, writeTraceparent } from './traceparent.ts';
+import { newTrace, parseTraceparent, traceIdOf, writeTraceparent } from './traceparent.ts';
 import type { Tracing } from './tracing.ts';
 
 /** The trace of one request: the sender's where it says one, else a new one. */
 export interface RequestTrace {
   traceparent: string;
+  traceId: string | undefined;
   end(how: { status: number | undefined; route: string | undefined }): void;
 }
 
@@ -20,7 +21,8 @@ export function beginRequestTrace(
 ): RequestTrace {
   const given = parseTraceparent(headers.traceparent);
   if (tracing === undefined) {
-    return { traceparent: given === undefined ? newTraceparent() : writeTraceparent(given), end: nothing };
+    const trace = given ?? newTrace();
+    return { traceparent: writeTraceparent(trace), traceId: trace.traceId, end: nothing };
   }
   const verb = knownMethods.has(method) ? method : '_OTHER';
   const span = tracing.start({
@@ -38,6 +40,7 @@ export function beginRequestTrace(
   });
   return {
     traceparent: span.traceparent,
+    traceId: traceIdOf(span.traceparent),
     end: ({ status, route }) =>
       span.end({
         name: route && `${verb} ${route}`,

@@ -36,6 +36,9 @@ export const xPaymentBodySchema = z
 /** The optional request header that tells two otherwise equal events apart. */
 export const webhookIdHeader = 'webhook-id';
 
+// Made once: it costs as much as the judgement.
+const deliveryIdSchema = eventIdSchema.optional();
+
 const settings = { signature: bodySignatureSchema.prefault({}) };
 
 /** Our own form: the fields of an event as they are. Who sends it is told at once what is wrong with it. */
@@ -53,13 +56,16 @@ export const xPayment: Adapter<typeof settings> = {
     const errors: FieldError[] = [];
     const parsed = xPaymentBodySchema.safeParse(body);
     if (!parsed.success) errors.push(...parsed.error.issues.flatMap((issue) => toFieldErrors(issue, body)));
-    const eventId = eventIdSchema.optional().safeParse(deliveryId);
+    const eventId = deliveryIdSchema.safeParse(deliveryId);
     if (!eventId.success) {
       const message = 'must stand once, with 1 to 255 printable ASCII characters and no spaces';
       errors.push({ field: webhookIdHeader, message });
     }
     if (!parsed.success || !eventId.success) return { kind: 'invalid', errors };
-    return { kind: 'translated', candidates: [{ ...parsed.data, eventId: eventId.data }], unmapped: [] };
+    // Written out: with a copy of what the schema made, all that is done with a candidate takes twice as long.
+    const { txId, action, amount, note } = parsed.data;
+    const candidate = { txId, action, amount, note, eventId: eventId.data };
+    return { kind: 'translated', candidates: [candidate], unmapped: [] };
   },
   sign: (unsigned, { signature }) => signBody(unsigned, { ...signature, idHeader: webhookIdHeader }),
 };
