@@ -44,6 +44,23 @@ describe('recordEvents on a real database', () => {
     );
   });
 
+  test('takes a batch in parts whose histories are too much for one read', async () => {
+    const small = await openStore(uri, { entriesMax: 9 });
+    const txIds = Array.from({ length: 7 }, () => randomUUID());
+    const batch = (amounts: number[]) =>
+      txIds.flatMap((txId) => amounts.map((amount) => eventOf({ txId, action: 'UPDATE', amount })));
+    const known = batch([1, 2, 3, 4]);
+    await recordEvents({ store: first(), now }, known);
+
+    const outcomes = await recordEvents({ store: small, now }, [...batch([5]), ...known.slice(0, 4)]);
+    const records = await first().readRecords(txIds);
+    await small.close();
+
+    const kinds = [...txIds.map(() => 'applied'), ...Array(4).fill('duplicate')];
+    expect(outcomes.map(({ kind }) => kind)).toEqual(kinds);
+    expect(txIds.map((txId) => records.get(txId)?.actionHistory.length)).toEqual(txIds.map(() => 5));
+  });
+
   test('writes nothing for a batch of duplicates', async () => {
     const events = [eventOf(), eventOf()];
     await recordEvents({ store: first(), now }, events);

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { IncomingEvent } from './domain/record.ts';
 import { type RecordOutcome, recordEvents } from './record-events.ts';
-import { StoreUnavailable } from './store.ts';
+import { StoreUnavailable, TooMuchHistory } from './store.ts';
 import { eventOf } from './testing/fixture.ts';
 import { createMemoryStore, type MemoryStore } from './testing/memory-store.ts';
 
@@ -68,6 +68,18 @@ describe('recordEvents', () => {
 
     expect(kinds(outcomes)).toEqual(['dead-letter', 'applied']);
     expect(historyOf(store, txId)).toHaveLength(10_000);
+  });
+
+  test('asks for as many transactions at a time as the store can hold the histories of', async () => {
+    const store = createMemoryStore();
+    store.next.readRecords.push(() => Promise.reject(new TooMuchHistory(2)));
+    const events = Array.from({ length: 5 }, (_, index) => eventOf({ txId: `stripe:${index}` }));
+
+    const outcomes = await record(store, ...events);
+
+    expect(new Set(kinds(outcomes))).toEqual(new Set(['applied']));
+    // The first for all of them, then for two, two and one.
+    expect(store.calls).toEqual({ reads: 4, writes: 3 });
   });
 
   test('does nothing at all for no events', async () => {

@@ -6,7 +6,7 @@ import {
   type RecordDecision,
   type TransactionRecord,
 } from './domain/record.ts';
-import { StoreUnavailable, type TransactionStore } from './store.ts';
+import { StoreUnavailable, TooMuchHistory, type TransactionStore } from './store.ts';
 
 export type RecordOutcome = RecordDecision | Retry;
 /** With the error where it is none that anybody expects: a bug of ours most likely. */
@@ -35,10 +35,12 @@ export async function recordEvents(
     const groups = [...groupByTransaction(events).values()];
     if (groups.length <= 1) return events.map(() => ({ kind: 'retry', detail: describeError(error), error }));
     // One transaction that the database chokes on must not hold up the others.
+    const together = error instanceof TooMuchHistory ? error.fitting : 1;
     const outcomes = new Map<IncomingEvent, RecordOutcome>();
-    for (const group of groups) {
-      const alone = await recordEvents({ store, now }, group);
-      for (const [index, event] of group.entries()) outcomes.set(event, outcomeAt(alone, index));
+    for (let from = 0; from < groups.length; from += together) {
+      const part = groups.slice(from, from + together).flat();
+      const recorded = await recordEvents({ store, now }, part);
+      for (const [index, event] of part.entries()) outcomes.set(event, outcomeAt(recorded, index));
     }
     return events.map((event) => outcomes.get(event) ?? notSettled);
   }

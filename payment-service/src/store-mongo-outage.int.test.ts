@@ -32,7 +32,7 @@ afterEach(async () => {
 const begin = async () => {
   const logged = collectLog();
   mongod = await startOwnMongod();
-  store = await openStore(mongod.uri, logged.log);
+  store = await openStore(mongod.uri, { log: logged.log });
   opened.push(store, mongod);
   return logged;
 };

@@ -194,4 +194,19 @@ describe('reading', () => {
     expect(await store.findTransaction('stripe:reading')).toBeUndefined();
     expect(await store.readRecords([])).toEqual(new Map());
   });
+
+  test('of more history than is held at one time tells how many fit, and one alone always does', async () => {
+    const [small, tiny] = [await openStore(uri, { entriesMax: 3 }), await openStore(uri, { entriesMax: 1 })];
+    const txIds = [randomUUID(), randomUUID(), randomUUID()];
+    await store.writeChanges(
+      txIds.map((txId) => changeOf(undefined, eventOf({ txId, amount: 1 }), eventOf({ txId, amount: 2 }))),
+      now,
+    );
+
+    await expect(small.readRecords(txIds)).rejects.toMatchObject({ name: 'TooMuchHistory', fitting: 2 });
+    expect((await small.readRecords(txIds.slice(0, 2))).size).toBe(2);
+    await expect(tiny.readRecords(txIds)).rejects.toMatchObject({ fitting: 1 });
+    expect((await tiny.readRecords(txIds.slice(0, 1))).size).toBe(1);
+    await Promise.all([small.close(), tiny.close()]);
+  });
 });

@@ -1,8 +1,14 @@
 import { type Log, pause } from '@paystream/runtime';
 import mongoose, { type Model, type mongo } from 'mongoose';
 import type { RecordChange, TransactionRecord } from './domain/record.ts';
-import type { ListFilter, TransactionStore, Written } from './store.ts';
-import { createMongoLink, guarded, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
+import { type ListFilter, TooMuchHistory, type TransactionStore, type Written } from './store.ts';
+import {
+  createMongoLink,
+  duplicateKey,
+  guarded,
+  isOutageCode,
+  type MongoLink,
+} from './store-mongo-connection.ts';
 import {
   recordFields,
   type TransactionDocument,
@@ -11,7 +17,8 @@ import {
 } from './store-mongo-schema.ts';
 
 const connectEveryMs = 500;
-const duplicateKey = 11_000;
+// Some 20 MB as objects. A usual batch has some thousand; five hundred transactions may have five million.
+const defaultEntriesMax = 50_000;
 
 const summaryFields = { actionHistory: 0, conflicts: 0, relayed: 0, schema: 0 } as const;
 
@@ -20,11 +27,14 @@ export function createMongoStore({
   uri,
   log,
   link = createMongoLink({ uri, log }),
+  entriesMax = defaultEntriesMax,
 }: {
   uri: string;
   log: Log;
   /** Where others share the connection. */
   link?: MongoLink;
+  /** Entries of histories in memory at one time, those of a single transaction aside. */
+  entriesMax?: number;
 }): TransactionStore {
   const transactions = link.connection.model<TransactionDocument>('Transaction', transactionSchema);
 
@@ -45,10 +55,14 @@ export function createMongoStore({
     readRecords: (txIds) =>
       guarded(async () => {
         if (txIds.length === 0) return new Map();
-        const found = await transactions
-          .find({ txId: { $in: [...txIds] } }, recordFields)
-          .lean<TransactionRecord[]>();
-        return new Map(found.map((document) => [document.txId, document]));
+        // Past mongoose, and in one answer of the server where that fits into its 16 MB.
+        return readRecords(
+          transactions.collection.find<TransactionRecord>(
+            { txId: { $in: [...txIds] } },
+            { projection: recordFields, batchSize: txIds.length + 1 },
+          ),
+          { count: txIds.length, entriesMax },
+        );
       }),
     writeChanges: (changes, now) => guarded(() => writeChanges(transactions.collection, changes, now)),
     findTransaction: (txId) =>
@@ -64,6 +78,21 @@ export function createMongoStore({
     listTransactions: (filter) => guarded(() => listTransactions(transactions, filter)),
     close: link.close,
   };
+}
+
+/** Documents become objects one by one, so that it is known in time when they are too many. */
+async function readRecords(
+  found: AsyncIterable<TransactionRecord>,
+  { count, entriesMax }: { count: number; entriesMax: number },
+): Promise<ReadonlyMap<string, TransactionRecord>> {
+  const records = new Map<string, TransactionRecord>();
+  let entries = 0;
+  for await (const record of found) {
+    records.set(record.txId, record);
+    entries += record.actionHistory.length + record.conflicts.length;
+    if (entries > entriesMax && records.size < count) throw new TooMuchHistory(records.size);
+  }
+  return records;
 }
 
 async function writeChanges(

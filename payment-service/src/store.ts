@@ -38,6 +38,18 @@ export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable';
 }
 
+/** The transactions asked for have more history together than is held in memory at one time. */
+export class TooMuchHistory extends Error {
+  override name = 'TooMuchHistory';
+  /** How many of them were read until then: so many together are not too much, or nearly. */
+  readonly fitting: number;
+
+  constructor(fitting: number) {
+    super('the histories of the transactions are too much to be read together');
+    this.fitting = fitting;
+  }
+}
+
 /** What a write is known to have done. */
 export interface Written {
   /** False when a guard did not match or a document existed: read again and decide again. */
@@ -53,7 +65,10 @@ export interface TransactionStore {
   /** Rejects with StoreUnavailable while the database cannot be written. */
   ping(): Promise<void>;
   state(): { ok: boolean; detail: string };
-  /** What a majority of the replica set holds: what is found here cannot be rolled back. */
+  /**
+   * What a majority of the replica set holds: what is found here cannot be rolled back. Rejects with TooMuchHistory where
+   * fewer must be asked for at one time; never of one alone.
+   */
   readRecords(txIds: readonly string[]): Promise<ReadonlyMap<string, TransactionRecord>>;
   /**
    * Writes each change if its transaction is still at the version it was decided on: a lost race leaves that one

@@ -66,8 +66,11 @@ export function collectLog(): {
 }
 
 /** A store that is prepared, on the given database. */
-export async function openStore(uri: string, log: Log = collectLog().log): Promise<TransactionStore> {
-  const store = createMongoStore({ uri, log });
+export async function openStore(
+  uri: string,
+  { log = collectLog().log, ...more }: { log?: Log; entriesMax?: number } = {},
+): Promise<TransactionStore> {
+  const store = createMongoStore({ uri, log, ...more });
   await store.prepare(AbortSignal.timeout(20_000));
   return store;
 }
