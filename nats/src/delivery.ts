@@ -31,7 +31,7 @@ export interface Placed {
   place: Place;
 }
 
-/** What the delivery was made of. Carried along, since a table of what is in hand would keep it alive for long. */
+/** What the delivery was made of. Carried along: a table that lives long keeps alive what has stood in it. */
 const placed = Symbol('placed');
 export type Taken = Delivery & { readonly [placed]: Placed };
 export const placedOf = (delivery: Taken): Placed => delivery[placed];
@@ -46,18 +46,15 @@ export function toDelivery(given: Placed, from: WorkQueueName): Taken {
   if (from === 'payment') {
     // People publish by hand to `payment`: what a message there says of its origin is not believed.
     const header = (name: string) => readHeaders(message)?.get(name) || undefined;
-    // All of them are wanted only where the message goes elsewhere.
     let all: Headers | undefined;
-    const headers = () => {
-      all ??= new Map(readHeaders(message) ?? []);
-      return all;
-    };
     return {
       subject,
       data,
       header,
+      // All of them are wanted only where the message goes elsewhere.
       get headers() {
-        return headers();
+        all ??= new Map(readHeaders(message) ?? []);
+        return all;
       },
       storedAt,
       sequence,
@@ -82,6 +79,9 @@ function readHeaders(message: Msg): MsgHdrs | undefined {
   }
 }
 
+// A millisecond has a million nanoseconds: so many digits of them are cut off.
+const nanosDigits = 6;
+
 /**
  * Where a message lies and how often it was handed out, or undefined when this is no delivery. It stands in the subject for
  * its acknowledgement: `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<…>.<stored at, ns>.<pending>`, and since 2.10
@@ -101,9 +101,6 @@ export function placeOf({ reply = '' }: Msg): Place | undefined {
     storedAt: new Date(Number(storedAtNanos.slice(0, -nanosDigits))),
   };
 }
-
-// Of the nanoseconds in a millisecond.
-const nanosDigits = 6;
 
 /** The words by which a delivery is settled. */
 export const verdicts = {

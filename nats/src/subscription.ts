@@ -112,6 +112,7 @@ export function createSubscription({
   pass = passBy,
 }: SubscriptionOptions): Subscription {
   const intake = createIntake({ broker, log, queue: workQueues[from], heldMax, heldBytesMax, ackWaitMs });
+  // Weak, and it holds nothing else: whoever was in it goes when nobody else has it.
   const taken = new WeakSet<Delivery>();
   const isTaken = (delivery: Delivery): delivery is Taken => taken.has(delivery);
   let running: Promise<void> | undefined;

@@ -7,7 +7,7 @@ import {
   type Subscription,
   traceIdIn,
 } from '@paystream/nats';
-import type { IncomingEvent } from './domain/record.ts';
+import type { EveryFieldOf, IncomingEvent } from './domain/record.ts';
 import type { RecordOutcome } from './record-events.ts';
 import { isSuspect } from './suspects.ts';
 import type { KeptWebhook } from './webhook-store.ts';
@@ -125,7 +125,7 @@ function readEvent(delivery: Delivery, decoded: PaymentEvent, fingerprint: strin
   const { source, occurredAt, receivedAt, webhook } = decoded;
   const { storedAt, sequence, deliveries } = delivery;
   // By name, as wherever many objects are made: what is spread into the midst of an object costs a multiple.
-  const event: IncomingEvent = {
+  const event: EveryFieldOf<IncomingEvent> = {
     txId: decoded.txId,
     eventId: decoded.eventId,
     fingerprint,

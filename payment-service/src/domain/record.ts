@@ -20,6 +20,9 @@ export interface IncomingEvent {
   deliveries: number;
 }
 
+/** Where fields are named one by one: none can be forgotten, not even one that may be undefined. */
+export type EveryFieldOf<T> = { [Field in keyof Required<T>]: T[Field] };
+
 /** A fact as it stands in the history: never changed once written. */
 export interface HistoryEntry extends RecordedEvent {
   fingerprint: string;
@@ -151,7 +154,7 @@ export function decideRecord(
   };
 }
 
-function factOf(event: IncomingEvent): Omit<HistoryEntry, 'n'> {
+function factOf(event: IncomingEvent): EveryFieldOf<Omit<HistoryEntry, 'n'>> {
   return {
     eventId: event.eventId,
     fingerprint: event.fingerprint,
