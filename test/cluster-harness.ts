@@ -146,7 +146,7 @@ async function startServices({ natsUri, mongoUri, onLine }: ServicesOptions) {
   const start = async (name: string, workspace: string) =>
     startService({
       name,
-      entry: `${workspace}/src/main.ts`,
+      entry: `${workspace}/dist/main.js`,
       env: {
         ...{ PORT: String(await freePort()), NATS_URI: natsUri, MONGO_URI: mongoUri, PROVISION: 'true' },
         SOURCES_FILE: openSourcesFile,

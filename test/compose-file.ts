@@ -103,7 +103,7 @@ export function readDockerfile(path: string): Dockerfile {
   const one = (pattern: RegExp) => pattern.exec(last)?.[1] ?? '';
   const env = one(/^ENV (.+)$/m)
     .split(' ')
-    .map((pair) => pair.split('='));
+    .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]);
   return {
     text,
     from: [...text.matchAll(/^FROM (\S+)/gm)].map(([, image = '']) => image),

@@ -210,10 +210,19 @@ describe.each(images)(
         ({ service }) => service.build?.dockerfile.startsWith(workspace) && service.restart !== 'no',
       );
 
-      expect(command).toEqual(['node', ...nodeFlags, `${workspace}/dist/main.js`]);
+      expect(command).toEqual(['node', `${workspace}/dist/main.js`]);
       expect(service?.service.command).toEqual(command);
       expect(user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
-      expect(env).toEqual({ NODE_ENV: 'production', PORT: service?.service.environment?.PORT });
+      const PORT = service?.service.environment?.PORT;
+      expect(env).toEqual({ NODE_ENV: 'production', PORT, NODE_OPTIONS: nodeFlags.join(' ') });
+    });
+
+    test('bounds the heap, in a container that has room for it and for what lies beside it', () => {
+      const service = ours.find(({ service }) => service.build?.dockerfile.startsWith(workspace));
+      const [, heapMb] = /^--max-old-space-size=(\d+)$/.exec(env.NODE_OPTIONS ?? '') ?? [];
+      const [, containerMb] = /^(\d+)m$/.exec(service?.service.mem_limit ?? '') ?? [];
+
+      expect(Number(containerMb)).toBeGreaterThanOrEqual(Number(heapMb) + 200);
     });
 
     test('asks /readyz for its health', () => {

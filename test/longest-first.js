@@ -1,5 +1,6 @@
 // What takes longest begins first, so that nothing long is left when the short ones are through. Jest knows how long a file took
 // after a first run, and on a clean checkout only how large it is; and what it does not know yet it puts before what it knows.
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 // What an import of it gives depends on how jest loads this file.
@@ -20,6 +21,11 @@ const long = [
   'nats/src/provision-command.int.test.ts',
   'payment-service/src/store-mongo-outage.int.test.ts',
 ];
+
+for (const name of long) {
+  if (!existsSync(new URL(`../${name}`, import.meta.url)))
+    throw new Error(`test/longest-first.js: ${name} is not there`);
+}
 
 export default class LongestFirst extends TestSequencer {
   sort(tests) {

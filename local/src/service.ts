@@ -12,7 +12,7 @@ export type Service = Running & {
 
 export type ServiceOptions = {
   name: string;
-  /** Relative to the root of the repository; a `.js` is built code. */
+  /** Relative to the root of the repository. A `.js` is built code; for a `.ts` it is taken where this is built, too. */
   entry: string;
   env: Record<string, string>;
   onLine?: (line: string) => void;
@@ -24,8 +24,8 @@ export type ServiceOptions = {
 const STOP_WITHIN_MS = 12_000;
 
 /**
- * With which each of our processes runs, everywhere. Node would grant it gigabytes, and with that in sight it lets garbage
- * grow to four times of what lives before it looks for it. What a service may have in hand is far below this.
+ * What our services are started with, here as in the images. Node would grant them gigabytes, and with that in sight it lets
+ * garbage grow to four times of what lives before it looks for it.
  */
 export const nodeFlags = ['--max-old-space-size=512'] as const;
 
