@@ -14,8 +14,8 @@ export default {
   globalSetup: './test/global-setup.js',
   globalTeardown: './test/global-teardown.js',
   testSequencer: './test/longest-first.js',
-  // Most of them wait for a broker, a database or a time limit: with two at a time two cores were busy for half of the time,
-  // with three for three quarters.
-  maxWorkers: 4,
+  // Most of them wait for a broker, a database or a time limit: with two at a time two cores were busy for half of the time.
+  // With four, more tests needed a second attempt.
+  maxWorkers: 3,
   testTimeout: 60_000,
 };

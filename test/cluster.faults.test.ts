@@ -96,7 +96,7 @@ describe('a cluster of three brokers and three database members', () => {
 
     const history: History = {
       ...{ webhooks: sender.webhooks, attempts: sender.attempts, poisons: [], windows: [], stops: [] },
-      ...{ crashes: [], unhealed: [], left, memory: [], earlier: [] },
+      ...{ crashes: [], unhealed: [], beganAtMs: 0, left, memory: [], earlier: [] },
       hasUniqueIndex: await onlooker.hasUniqueIndex(),
       record: await onlooker.readRecord(),
       deadLetters: await onlooker.readDeadLetters(),

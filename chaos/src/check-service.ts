@@ -1,4 +1,4 @@
-import type { Attempt, History, Window } from './history.ts';
+import type { Answer, Attempt, History, Window } from './history.ts';
 import type { Violation, ViolationKind } from './violation.ts';
 
 /** Providers give up after 10 s; the promise is half of that. */
@@ -13,7 +13,7 @@ const lateMs = 100;
 export function checkService(history: History): Violation[] {
   const { crashes, unhealed, left, memory, stops } = history;
   return [
-    ...history.attempts.flatMap((attempt) => checkAttempt(attempt, history.windows)),
+    ...history.attempts.flatMap((attempt) => checkAttempt(attempt, history)),
     ...stops
       .filter(({ code, tookMs }) => code !== 0 || tookMs > stopWithinMs)
       .map(({ process, code, signal, tookMs }) =>
@@ -30,9 +30,10 @@ export function checkService(history: History): Violation[] {
 
 const violation = (kind: ViolationKind, what: string): Violation => ({ kind, what });
 
-function checkAttempt(attempt: Attempt, windows: readonly Window[]): Violation[] {
+function checkAttempt(attempt: Attempt, { windows, beganAtMs }: History): Violation[] {
   const { label, gateway, answer, sentAtMs, endedAtMs } = attempt;
-  const what = `${label} from ${gateway}, ${Math.round(endedAtMs - sentAtMs)} ms`;
+  const at = `sent at ${((sentAtMs - beganAtMs) / 1_000).toFixed(1)} s`;
+  const what = `${label} from ${gateway}, ${at}: ${inWords(answer)} after ${Math.round(endedAtMs - sentAtMs)} ms`;
   // A repeat is another matter: that it is stored can have been known before.
   const impossible = windows.some(
     (window) =>
@@ -47,8 +48,21 @@ function checkAttempt(attempt: Attempt, windows: readonly Window[]): Violation[]
       : [];
   if (isExcused(attempt, windows)) return early;
   const late = endedAtMs - sentAtMs > answerWithinMs ? [violation('slow-answer', what)] : [];
-  const none = answer.kind === 'none' ? [violation('no-answer', `${what}: ${answer.detail}`)] : [];
+  const none = answer.kind === 'none' ? [violation('no-answer', what)] : [];
   return [...early, ...late, ...none];
+}
+
+function inWords(answer: Answer): string {
+  switch (answer.kind) {
+    case 'stored':
+      return '200';
+    case 'refused':
+      return String(answer.status);
+    case 'none':
+      return answer.detail;
+    default:
+      return answer satisfies never;
+  }
 }
 
 /** Whether the gateway, or the way to it, was out of order while this request was under way. */

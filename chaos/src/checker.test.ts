@@ -66,6 +66,7 @@ const good: History = {
   stops: [{ process: 'payments-1', code: 0, signal: null, tookMs: 200 }],
   crashes: [],
   unhealed: [],
+  beganAtMs: 0,
   left: [],
   memory: [{ process: 'payments-1', rssMiB: 150 }],
   hasUniqueIndex: true,
@@ -245,6 +246,14 @@ describe('the checker', () => {
     expect(check(during('gateway-stopping', 7_000)).map(({ kind }) => kind)).toEqual([
       'slow-answer',
       'no-answer',
+    ]);
+  });
+
+  test('tells of a late answer when it was asked for, and what it was', () => {
+    const attempts = [...good.attempts, attempt('w000001', { sentAtMs: 2_500, endedAtMs: 7_520 })];
+
+    expect(check({ ...good, attempts, beganAtMs: 1_000 }).map(({ what }) => what)).toEqual([
+      'w000001 from gateway-1, sent at 1.5 s: 200 after 5020 ms',
     ]);
   });
 

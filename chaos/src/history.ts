@@ -96,6 +96,8 @@ export interface History {
   crashes: readonly { process: string; how: string }[];
   /** Faults after which the system did not come back in time. */
   unhealed: readonly string[];
+  /** When the faults began, on the clock of all times here. */
+  beganAtMs: number;
   /** What was left in the streams, and who was not ready, when the time for quiet was over. */
   left: readonly string[];
   memory: readonly { process: string; rssMiB: number }[];

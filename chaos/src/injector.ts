@@ -28,6 +28,8 @@ export interface Injector {
   windows: readonly Window[];
   stops: History['stops'];
   unhealed: readonly string[];
+  /** What the times of its faults are counted from. */
+  beganAtMs: number;
 }
 
 export interface InjectorOptions extends Pick<Scene, 'system' | 'sender' | 'observer' | 'onlooker'> {
@@ -84,6 +86,7 @@ export function createInjector({ signal, say, ...hands }: InjectorOptions): Inje
     windows,
     stops,
     unhealed,
+    beganAtMs: startedAt,
     results: (history) =>
       done.map(({ injection, injected }) =>
         injected.when === 'end' ? { ...injection, traces: injected.count(history) } : injection,

@@ -100,6 +100,7 @@ async function play(stage: Stage): Promise<Result> {
     const history: History = {
       ...{ webhooks: sender.webhooks, attempts: sender.attempts, poisons: onlooker.poisons },
       ...{ windows: injector.windows, stops: injector.stops, unhealed: injector.unhealed },
+      beganAtMs: injector.beganAtMs,
       ...{ crashes: stage.crashes, left, earlier: dumps.dumps },
       memory: Object.entries(memory.maxMiB).map(([process, rssMiB]) => ({ process, rssMiB })),
       hasUniqueIndex: await onlooker.hasUniqueIndex(),
