@@ -54,9 +54,6 @@ const send = ({ body, headers }: { body: string; headers: Record<string, string>
 const retry = (sequence: number, headers = bearer('operator')) =>
   post(gateway, { reason: 'the new secret is configured' }, { path: `/refused/${sequence}/retry`, headers });
 const codeOf = ({ status, body }: Answer) => [status, body.code];
-/** As senders do: what a busy gateway turns away is sent again. */
-const untilTaken = (request: () => Promise<Answer>) =>
-  eventually(request, { until: ({ status }) => status !== 503 });
 
 describe('a webhook that is refused', () => {
   test('is kept with the reason, its time, its bytes and what it is verified by, and nothing that opens doors', async () => {
@@ -352,18 +349,13 @@ describe('keeping', () => {
     const valid = signedBy(first);
     const startedAt = performance.now();
     const lanes = Array.from({ length: 20 }, async () => {
-      for (let sent = 0; sent < 30; sent += 1) expect((await untilTaken(garbage)).status).toBe(401);
+      for (let sent = 0; sent < 30; sent += 1) expect((await garbage()).status).toBe(401);
     });
 
-    let tries = 0;
-    const answer = await untilTaken(() => {
-      tries += 1;
-      return post(attacked, valid.body, { path: '/webhooks/stripe', headers: valid.headers });
-    });
+    const answer = await post(attacked, valid.body, { path: '/webhooks/stripe', headers: valid.headers });
     await Promise.all(lanes);
 
     expect(answer.status).toBe(200);
-    expect(tries).toBeLessThan(5);
     const after = await eventually(counts, {
       until: ({ kept, notKept }) => kept - before.kept + notKept - before.notKept === 600,
     });
