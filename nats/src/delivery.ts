@@ -104,7 +104,7 @@ export function placeOf({ reply = '' }: Msg): Place | undefined {
 
 /** The words by which a delivery is settled. */
 export const verdicts = {
-  ack: new TextEncoder().encode('+ACK'),
+  ack: '+ACK',
   /** Its ack wait begins anew. */
   working: '+WPI',
   /** The broker hands it out again after the delay, to whoever pulls. */

@@ -227,7 +227,7 @@ function sayWorking(intake: Intake, messages: Held[], unheardForMs: number): voi
 }
 
 /** False when the broker cannot hear it: the message then comes again after the ack wait. */
-export function reply({ broker }: Intake, { message }: Placed, verdict: string | Uint8Array): boolean {
+export function reply({ broker }: Intake, { message }: Placed, verdict: string): boolean {
   // While the client reconnects it would take the words, drop them, and say nothing.
   if (!broker.state().up) return false;
   try {

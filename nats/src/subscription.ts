@@ -131,7 +131,7 @@ export function createSubscription({
     if (!isTaken(delivery)) throw new Error('only what was taken here, and only once, can be settled');
     const placed = placedOf(delivery);
     taken.delete(delivery);
-    const say = (verdict: string | Uint8Array, settled: Settled) => {
+    const say = (verdict: string, settled: Settled) => {
       letGo(intake, placed);
       return reply(intake, placed, verdict) ? settled : 'kept';
     };
