@@ -138,7 +138,7 @@ describe('npm run bench', () => {
     promisify(execFile)(process.execPath, ['bench/dist/main.js', ...args], { cwd: root });
 
   // From the source, as people run them; all else here and in the chaos tests runs as it is built.
-  test.each(['bench', 'chaos'])('explains itself, and so does chaos: %s', async (name) => {
+  test.each(['bench', 'chaos'])('npm run %s explains itself', async (name) => {
     const { stdout } = await promisify(execFile)('npm', ['run', '--silent', name, '--', '--help'], {
       cwd: root,
     });

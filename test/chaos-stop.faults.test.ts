@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { expect, jest, test } from '@jest/globals';
+import { isAlive } from '../local/src/test-fixture.ts';
 import { useChaos } from './chaos-harness.ts';
 import { eventually } from './harness.ts';
 
@@ -24,13 +25,4 @@ function childrenOf(pid: number | undefined): number[] {
     .split('\n')
     .filter((line) => line.trim() !== '')
     .map(Number);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

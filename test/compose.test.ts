@@ -194,6 +194,12 @@ describe('docker-compose.yml and nats/nats-server.conf', () => {
   });
 });
 
+test.each(['gateway', 'payments'])('npm run %s bounds the heap as the images do', (name) => {
+  const { scripts } = JSON.parse(read('package.json'));
+
+  expect(scripts[name]).toContain(` ${nodeFlags.join(' ')} `);
+});
+
 describe.each(images)(
   '$workspace/Dockerfile',
   ({ workspace, text, command, healthcheck, env, user, copies, from }) => {

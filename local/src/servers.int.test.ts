@@ -8,7 +8,7 @@ import { startMongod } from './mongod.ts';
 import { startNatsServer } from './nats-server.ts';
 import { portProblem } from './ports.ts';
 import { ROOT } from './root.ts';
-import { eventually, temporaryFolder } from './test-fixture.ts';
+import { eventually, isAlive, temporaryFolder } from './test-fixture.ts';
 
 const binaries = resolveServers();
 
@@ -51,15 +51,6 @@ function greeting(port: number): Promise<Record<string, unknown>> {
       resolve(JSON.parse(data.toString().slice('INFO '.length)));
     });
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 test('a broker starts with JetStream, a limit on payloads and no users, and comes back on its port', async () => {

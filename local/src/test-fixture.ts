@@ -26,3 +26,13 @@ export async function eventually(what: () => boolean | Promise<boolean>, withinM
     await sleep(POLL_MS);
   }
 }
+
+/** Whether there is a process of that number. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
