@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { createSteps } from '../chaos/src/check-steps.ts';
 import { check, count } from '../chaos/src/checker.ts';
 import type { History } from '../chaos/src/history.ts';
 import { createLoad } from '../chaos/src/load.ts';
@@ -96,9 +97,9 @@ describe('a cluster of three brokers and three database members', () => {
 
     const history: History = {
       ...{ webhooks: sender.webhooks, attempts: sender.attempts, poisons: [], windows: [], stops: [] },
-      ...{ crashes: [], unhealed: [], beganAtMs: 0, left, memory: [], earlier: [] },
+      ...{ crashes: [], unhealed: [], beganAtMs: 0, left, memory: [], steps: [] },
       hasUniqueIndex: await onlooker.hasUniqueIndex(),
-      record: await onlooker.readRecord(),
+      record: await createSteps().take(onlooker.readRecord()),
       deadLetters: await onlooker.readDeadLetters(),
     };
     const violations = check(history);

@@ -1,20 +1,17 @@
-import type { History, RecordedEntry, RecordedTransaction } from './history.ts';
+import type { History, RecordedTransaction } from './history.ts';
 import { modelOf } from './model.ts';
 import type { Violation, ViolationKind } from './violation.ts';
 
 // Half of the hour by which the clock of a gateway is put wrong; no message of a run is this old.
 const clockErrorMs = 30 * 60_000;
 
-/** Whether each transaction is what its facts amount to, and was never anything that it could not come from. */
-export function checkRecord({ record, earlier }: History): Violation[] {
-  return [
-    ...record.flatMap((transaction) => [
-      ...checkState(transaction),
-      ...checkPlaces(transaction),
-      ...checkTimes(transaction),
-    ]),
-    ...[...earlier, record].flatMap((dump, index, dumps) => checkStep(dumps[index - 1] ?? [], dump)),
-  ];
+/** Whether each transaction is what its facts amount to. */
+export function checkRecord({ record }: History): Violation[] {
+  return record.flatMap((transaction) => [
+    ...checkState(transaction),
+    ...checkPlaces(transaction),
+    ...checkTimes(transaction),
+  ]);
 }
 
 const violation = (kind: ViolationKind, what: string): Violation => ({ kind, what });
@@ -69,32 +66,4 @@ function checkTimes({ txId, actionHistory }: RecordedTransaction): Violation[] {
     .map(({ n, at, storedAt, receivedAt }) =>
       violation('clock-trusted', `${txId} ${n}: at ${at}, stored ${storedAt}, received ${receivedAt}`),
     );
-}
-
-function checkStep(
-  before: readonly RecordedTransaction[],
-  after: readonly RecordedTransaction[],
-): Violation[] {
-  const now = new Map(after.map((transaction) => [transaction.txId, transaction]));
-  return before.flatMap((then) => {
-    const next = now.get(then.txId);
-    if (next === undefined) return [violation('went-back', `${then.txId} has disappeared`)];
-    const wentBack = next.version < then.version || (then.captured > 0 && next.captured === 0);
-    const was = `${then.status} (version ${then.version})`;
-    return [
-      ...(wentBack
-        ? [violation('went-back', `${then.txId} was ${was} and is ${next.status} (version ${next.version})`)]
-        : []),
-      ...changedFacts(then, next).map((what) => violation('fact-changed', `${then.txId}: ${what}`)),
-    ];
-  });
-}
-
-function changedFacts(then: RecordedTransaction, next: RecordedTransaction): string[] {
-  const kept = <Fact extends Omit<RecordedEntry, 'n'>>(was: readonly Fact[], is: readonly Fact[]) =>
-    was.filter((fact, index) => JSON.stringify(fact) !== JSON.stringify(is[index]));
-  return [
-    ...kept(then.actionHistory, next.actionHistory).map(({ n }) => `history ${n} is not as it was`),
-    ...kept(then.conflicts, next.conflicts).map(({ eventId }) => `conflict ${eventId} is not as it was`),
-  ];
 }

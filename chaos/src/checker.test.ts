@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { createSteps } from './check-steps.ts';
 import { check, count } from './checker.ts';
 import type { Attempt, History, RecordedEntry, RecordedTransaction, Webhook } from './history.ts';
 import { invariants, type ViolationKind } from './violation.ts';
@@ -70,7 +71,7 @@ const good: History = {
   left: [],
   memory: [{ process: 'payments-1', rssMiB: 150 }],
   hasUniqueIndex: true,
-  earlier: [[transaction({ actionHistory: [entry(1)], conflicts: [], version: 1 })]],
+  steps: [],
   record: [transaction()],
   deadLetters: [{ label: 'p000001', reason: 'not-json', sequence: '7' }],
 };
@@ -86,7 +87,7 @@ const bad: [string, ViolationKind, Partial<History>][] = [
     'lost',
     recorded({ actionHistory: [entry(1)], conflicts: [], version: 1 }),
   ],
-  ['the whole transaction is nowhere', 'lost', { record: [], earlier: [] }],
+  ['the whole transaction is nowhere', 'lost', { record: [] }],
   ['a conflict that was dropped', 'lost', recorded({ conflicts: [] })],
   [
     'an event that nobody sent',
@@ -108,7 +109,7 @@ const bad: [string, ViolationKind, Partial<History>][] = [
   ['another note', 'changed', recorded({ actionHistory: [entry(1, { note: 'w000001 oRder' }), entry(2)] })],
   ['another action', 'changed', recorded({ actionHistory: [entry(1, { action: 'DRAFT' }), entry(2)] })],
   ['another identity', 'changed', recorded({ actionHistory: [entry(1), entry(2, { eventId: 'evt-3' })] })],
-  ['another transaction', 'changed', { record: [transaction({ txId: stranger })], earlier: [] }],
+  ['another transaction', 'changed', { record: [transaction({ txId: stranger })] }],
   [
     'one event applied twice',
     'twice',
@@ -168,27 +169,6 @@ const bad: [string, ViolationKind, Partial<History>][] = [
     recorded({ actionHistory: [entry(1), { ...entry(2), n: 1 }] }),
   ],
   ['more versions than writes', 'history-broken', recorded({ version: 4 })],
-  [
-    'a version lower than before',
-    'went-back',
-    { earlier: [[transaction({ version: 3 })]], record: [transaction()] },
-  ],
-  [
-    'a transaction that is not approved any more',
-    'went-back',
-    { earlier: [[transaction({ captured: 250, status: 'approved' })]], record: [transaction()] },
-  ],
-  ['a transaction that has disappeared', 'went-back', { earlier: [[transaction({ txId: stranger })]] }],
-  [
-    'a fact that was written over',
-    'fact-changed',
-    { earlier: [[transaction({ actionHistory: [entry(1, { receivedAt: 1 })], version: 1 })]] },
-  ],
-  [
-    'a conflict that was written over',
-    'fact-changed',
-    { earlier: [[transaction({ conflicts: [{ ...entry(3), amount: 301 }] })]] },
-  ],
   ['a backlog that does not end', 'not-drained', { left: ['3 messages in payment'] }],
   ['a fault that does not heal', 'not-healed', { unhealed: ['kill-broker broker'] }],
   ['a process as large as a house', 'too-large', { memory: [{ process: 'payments-1', rssMiB: 301 }] }],
@@ -218,6 +198,30 @@ const bad: [string, ViolationKind, Partial<History>][] = [
   ],
 ];
 
+/** What a transaction was, and is in the next dump. */
+const badSteps: [string, ViolationKind, RecordedTransaction, RecordedTransaction][] = [
+  ['a version lower than before', 'went-back', transaction({ version: 3 }), transaction()],
+  [
+    'a transaction that is not approved any more',
+    'went-back',
+    transaction({ captured: 250, status: 'approved' }),
+    transaction(),
+  ],
+  ['a transaction that has disappeared', 'went-back', transaction({ txId: stranger }), transaction()],
+  [
+    'a fact that was written over',
+    'fact-changed',
+    transaction({ actionHistory: [entry(1, { receivedAt: 1 })], version: 1 }),
+    transaction(),
+  ],
+  [
+    'a conflict that was written over',
+    'fact-changed',
+    transaction({ conflicts: [{ ...entry(3), amount: 301 }] }),
+    transaction(),
+  ],
+];
+
 describe('the checker', () => {
   test('has nothing to say of a good history', () => {
     expect(check(good)).toEqual([]);
@@ -230,7 +234,7 @@ describe('the checker', () => {
   });
 
   test('has a bad history for everything that it can report', () => {
-    expect(new Set(bad.map(([, kind]) => kind))).toEqual(new Set(Object.keys(invariants)));
+    expect(new Set([...bad, ...badSteps].map(([, kind]) => kind))).toEqual(new Set(Object.keys(invariants)));
   });
 
   test('excuses a gateway that was away, and one that was stopping for those who came too late', () => {
@@ -272,6 +276,42 @@ describe('the checker', () => {
     ];
 
     for (const window of windows) expect(check({ ...good, windows: [...good.windows, window] })).toEqual([]);
+  });
+});
+
+describe('the steps of the record', () => {
+  test('are none when facts were only added', async () => {
+    const steps = createSteps();
+
+    await steps.take([transaction({ actionHistory: [entry(1)], conflicts: [], version: 1 })]);
+
+    expect(await steps.take([transaction()])).toEqual([transaction()]);
+    expect(steps.violations).toEqual([]);
+  });
+
+  test.each(badSteps)('show %s', async (_what, kind, then, next) => {
+    const steps = createSteps();
+
+    await steps.take([then]);
+    await steps.take([next]);
+
+    expect(steps.violations.map((violation) => violation.kind)).toContain(kind);
+    expect(check({ ...good, steps: steps.violations })).toEqual(steps.violations);
+  });
+
+  test('compare with the last whole dump when the database goes away in the middle of one', async () => {
+    const steps = createSteps();
+    async function* broken() {
+      yield transaction({ version: 1 });
+      throw new Error('the database is away');
+    }
+
+    await steps.take([transaction({ version: 2 })]);
+    await expect(steps.take(broken())).rejects.toThrow('the database is away');
+    expect(steps.violations).toEqual([]);
+    await steps.take([transaction({ version: 1 })]);
+
+    expect(steps.violations.map(({ kind }) => kind)).toEqual(['went-back']);
   });
 });
 

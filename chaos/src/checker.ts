@@ -6,7 +6,7 @@ import type { Violation } from './violation.ts';
 
 /** Every way in which this run broke a promise. Pure: it reads the history and nothing else. */
 export function check(history: History): Violation[] {
-  return [...checkMessages(history), ...checkRecord(history), ...checkService(history)];
+  return [...checkMessages(history), ...checkRecord(history), ...history.steps, ...checkService(history)];
 }
 
 export interface Counts {

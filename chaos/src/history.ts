@@ -1,3 +1,5 @@
+import type { Violation } from './violation.ts';
+
 /** One webhook with known content. Its label stands in its note, and names it wherever it turns up. */
 export interface Webhook {
   label: string;
@@ -102,8 +104,8 @@ export interface History {
   left: readonly string[];
   memory: readonly { process: string; rssMiB: number }[];
   hasUniqueIndex: boolean;
-  /** Complete dumps while it ran, oldest first. */
-  earlier: readonly (readonly RecordedTransaction[])[];
+  /** What complete dumps showed that were taken while it ran, each compared with the one before it (`check-steps.ts`). */
+  steps: readonly Violation[];
   record: readonly RecordedTransaction[];
   deadLetters: readonly DeadLetter[];
 }

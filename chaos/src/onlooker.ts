@@ -8,8 +8,8 @@ import type { Random } from './random.ts';
 /** Looks at broker and database past the proxies, and lays hands on them. */
 export interface Onlooker {
   poisons: readonly Poison[];
-  /** Every transaction, as a majority holds it. */
-  readRecord(): Promise<RecordedTransaction[]>;
+  /** Every transaction, as a majority holds it, a few at a time: who reads it never stands still for long. */
+  readRecord(): AsyncIterable<RecordedTransaction>;
   readDeadLetters(): Promise<DeadLetter[]>;
   hasUniqueIndex(): Promise<boolean>;
   /** What is still in the work queues, in words; nothing when it is quiet. */
@@ -28,6 +28,8 @@ const queues = [
   ['payment-backlog', 'payment-backlog-consumer'],
 ] as const;
 const deadLetters = 'payment-dead-letters';
+/** Some 5 ms of decoding; all at once took up to two seconds. */
+const readTogether = 200;
 
 export async function createOnlooker(system: { natsUri: string; mongoUri: string }): Promise<Onlooker> {
   const nats = await connect({
@@ -48,7 +50,7 @@ export async function createOnlooker(system: { natsUri: string; mongoUri: string
 
   return {
     poisons,
-    readRecord: async () => (await transactions.find().toArray()).map(toTransaction),
+    readRecord: () => transactions.find({}, { batchSize: readTogether }).map(toTransaction),
     readDeadLetters: () => readDeadLetters(manager),
     hasUniqueIndex: async () => {
       const indexes = await transactions.indexes();

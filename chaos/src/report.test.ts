@@ -17,6 +17,7 @@ const good: Result = {
     longestAnswerMs: 812,
   },
   quietAfterMs: 25_900,
+  stoodStillMs: 48,
   injections: [injection(400), injection(1_200), injection(9_000, false)],
   traces: [{ fault: 'kill-broker', trace: 'requests without 200', count: 36 }],
   observed: { redelivered: 5, recognised: 4 },
@@ -28,6 +29,7 @@ describe('a run', () => {
   test('is good when nothing is broken and every fault left a trace', () => {
     expect(isGood(good)).toBe(true);
     expect(reportText(good)).toContain('Nothing lost, nothing invented, nothing twice. Seed 7.');
+    expect(reportText(good)).toContain('The harness itself stood still for 48 ms at most.');
   });
 
   test('fails when a fault left no trace, and says which', () => {
@@ -48,13 +50,16 @@ describe('a run', () => {
 
 describe('the page of numbers', () => {
   test('names the durability, the seeds, and how long a fault that came alone needed to heal', () => {
-    const section = numbersSection([good, { ...good, seed: 8, injections: [injection(undefined)] }]);
+    const section = numbersSection([
+      good,
+      { ...good, seed: 8, stoodStillMs: 90, injections: [injection(undefined)] },
+    ]);
 
     expect(section).toContain('sync_interval: always');
     expect(section).toContain(
       '| 7 | 3 | 100 | 150 | 120 | 20 | 10 | 98 | 20 | 2 | 6 | 5 | 0 | 0 | 0 | 0.8 s | 25.9 s |',
     );
     expect(section).toContain('| `kill-broker` | 4 | 3 | 1.2 s | over a minute |');
-    expect(section).toContain('No promise was broken.');
+    expect(section).toContain('stood still for 90 ms at most. No promise was broken.');
   });
 });

@@ -10,7 +10,7 @@ export function isGood({ violations, traces }: Result): boolean {
 
 /** What a person reads at the end. */
 export function reportText(result: Result): string {
-  const { counts, violations, quietAfterMs, traces, observed, memoryMiB } = result;
+  const { counts, violations, quietAfterMs, stoodStillMs, traces, observed, memoryMiB } = result;
   const rows = Object.entries(counts).map(([name, value]) => [inWords(name), value]);
   const seen = Object.entries(observed).map(([name, value]) => [inWords(name), value]);
   return [
@@ -27,7 +27,7 @@ export function reportText(result: Result): string {
     ),
     `  Quiet ${inSeconds(quietAfterMs)} s after the last fault. Memory at most: ${Object.entries(memoryMiB)
       .map(([name, value]) => `${name} ${value} MiB`)
-      .join(', ')}.`,
+      .join(', ')}.\n  The harness itself stood still for ${stoodStillMs} ms at most.`,
     violationText(result),
     verdict(result, violations.length),
   ].join('\n\n');

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Arguments } from './arguments.ts';
+import { createSteps } from './check-steps.ts';
 import { type Counts, check, count } from './checker.ts';
 import { faults } from './faults.ts';
-import type { History, RecordedTransaction } from './history.ts';
+import type { History } from './history.ts';
 import { createInjector, type Injection, type Injector } from './injector.ts';
 import { createLoad } from './load.ts';
 import { createObserver } from './observer.ts';
@@ -21,6 +23,8 @@ export interface Result {
   counts: Counts;
   /** Seconds from the last fault until everything had drained. */
   quietAfterMs: number;
+  /** For how long the harness itself did nothing, at the most: more of it than an answer is late by, and it is not late. */
+  stoodStillMs: number;
   injections: Injection[];
   /** Per fault, how much showed that it happened; 0 fails the run. */
   traces: { fault: string; trace: string; count: number }[];
@@ -83,6 +87,7 @@ async function play(stage: Stage): Promise<Result> {
   const schedule = createSchedule(chosen, createRandom(seed, 1));
   const memory = watchMemory(system);
   const dumps = watchRecord(onlooker);
+  const ourselves = watchOurselves();
   const endsAt = performance.now() + minutes * 60_000;
   const load = startLoad(sender, createLoad(createRandom(seed, 0)), perSecond);
   try {
@@ -95,22 +100,23 @@ async function play(stage: Stage): Promise<Result> {
     await sender.finish(answeredWithinMs);
     const left = await untilQuiet(stage);
     const quietAfterMs = performance.now() - overAt;
+    const stoodStillMs = ourselves.mostMs();
     await dumps.stop();
     signal.throwIfAborted();
+    const record = await dumps.steps.take(onlooker.readRecord());
     const history: History = {
       ...{ webhooks: sender.webhooks, attempts: sender.attempts, poisons: onlooker.poisons },
       ...{ windows: injector.windows, stops: injector.stops, unhealed: injector.unhealed },
       beganAtMs: injector.beganAtMs,
-      ...{ crashes: stage.crashes, left, earlier: dumps.dumps },
+      ...{ crashes: stage.crashes, left, record, steps: dumps.steps.violations },
       memory: Object.entries(memory.maxMiB).map(([process, rssMiB]) => ({ process, rssMiB })),
       hasUniqueIndex: await onlooker.hasUniqueIndex(),
-      record: await onlooker.readRecord(),
       deadLetters: await onlooker.readDeadLetters(),
     };
     const violations = check(history);
     const injections = injector.results(history);
     return {
-      ...{ seed, minutes, violations, injections, quietAfterMs },
+      ...{ seed, minutes, violations, injections, quietAfterMs, stoodStillMs },
       versions: { node: process.versions.node, ...(await onlooker.versions()) },
       counts: count(history, violations),
       traces: chosen.map(({ name, trace }) => ({
@@ -124,6 +130,7 @@ async function play(stage: Stage): Promise<Result> {
   } finally {
     load.stop();
     memory.stop();
+    ourselves.stop();
     await dumps.stop();
   }
 }
@@ -176,24 +183,33 @@ function residentMiB(pid: number): number {
   }
 }
 
-/** Dumps of the whole record while it runs, to see later that no fact has changed. */
+/** Dumps of the whole record while it runs, to see that no fact changes. */
 function watchRecord(onlooker: Onlooker) {
-  const dumps: RecordedTransaction[][] = [];
+  const steps = createSteps();
   const stopping = new AbortController();
   const watch = async () => {
     while (!stopping.signal.aborted) {
       await sleep(dumpEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       // While the database is away there is nothing to see.
-      const dump = await onlooker.readRecord().catch(() => undefined);
-      if (dump !== undefined && !stopping.signal.aborted) dumps.push(dump);
+      if (!stopping.signal.aborted) await steps.take(onlooker.readRecord()).catch(() => undefined);
     }
   };
   const watching = watch();
   return {
-    dumps,
+    steps,
     stop: async () => {
       stopping.abort();
       await watching;
     },
+  };
+}
+
+/** For how long the harness did nothing at the most: so much too long an answer can seem, since it is read here. */
+function watchOurselves() {
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  return {
+    mostMs: () => Math.round(delay.max / 1e6),
+    stop: () => delay.disable(),
   };
 }
