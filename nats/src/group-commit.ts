@@ -113,7 +113,7 @@ export function createGroupCommit(broker: BrokerConnection, onSend: (count: numb
   const mayGoAlone = () => queue.length > 0 && batchesInFlight === 0 && aloneInFlight < togetherMin;
 
   const pump = () => {
-    if (mayBatch() || mayGoAlone()) dropGone();
+    dropGone();
     while (mayBatch()) {
       batchesInFlight += 1;
       launch(takeGroup(queue), () => {
@@ -128,8 +128,9 @@ export function createGroupCommit(broker: BrokerConnection, onSend: (count: numb
     }
   };
 
-  /** Who waits for the same id hears of it, and the next one asks anew. */
+  /** Who waits for the same id hears of it, and the next one asks anew. What nobody waits for is held no longer. */
   const dropGone = () => {
+    if (!queue.some(({ isGone }) => isGone())) return;
     const gone = queue.filter(({ isGone }) => isGone());
     queue = queue.filter(({ isGone }) => !isGone());
     for (const { tell } of gone) tell(noAnswer);

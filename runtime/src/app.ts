@@ -158,7 +158,7 @@ function begin({ log, tracing }: Around, { req, res, path, route }: Begun): void
   res.locals = { requestId, traceId: trace.traceId };
   res.setHeader('x-request-id', requestId);
   res.setHeader('x-content-type-options', 'nosniff');
-  res.on('close', () => {
+  res.once('close', () => {
     const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
     // A client that went away was told nothing, whatever the handler meant to say.
     const status = res.headersSent ? res.statusCode : undefined;

@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 /** A request and its answer, from the first header until the answer is out or the client gone. */
@@ -53,9 +53,13 @@ export function trackConnections(server: Server, { max }: { max: number }): Conn
     if (open.size >= max && !dropSilent()) surplus.add(socket);
     open.set(socket, new Set());
     quiet.set(socket, performance.now());
-    socket.once('close', () => forget(socket));
+    socket.once('close', () => {
+      const left = open.get(socket) ?? [];
+      forget(socket);
+      for (const exchange of left) closeUnsent(exchange);
+    });
   });
-  server.prependListener('request', (req, res) => {
+  const track: RequestListener = (req, res) => {
     const { socket } = req;
     const exchange = { req, res };
     open.get(socket)?.add(exchange);
@@ -66,7 +70,9 @@ export function trackConnections(server: Server, { max }: { max: number }): Conn
       if (exchanges?.size === 0) quiet.set(socket, performance.now());
     });
     if (ending) endWith(exchange);
-  });
+  };
+  // What Node announces as the second is served like any other.
+  for (const event of ['request', 'checkExpectation']) server.prependListener(event, track);
 
   return {
     inHand: (socket) => [...(open.get(socket) ?? [])],
@@ -79,6 +85,16 @@ export function trackConnections(server: Server, { max }: { max: number }): Conn
       for (const socket of [...quiet.keys()]) drop(socket);
     },
   };
+}
+
+/**
+ * When a connection breaks, Node closes the answer that was on its way. Of those that wait behind it nobody hears any more:
+ * whoever waits for their end would wait for ever.
+ */
+function closeUnsent({ res }: Exchange): void {
+  if (res.socket !== null) return;
+  res.destroy();
+  res.emit('close');
 }
 
 function endWith({ req, res }: Exchange): void {

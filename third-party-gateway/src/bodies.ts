@@ -1,13 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { webhookBytesMax } from '@paystream/nats';
-import { overloaded, Problem } from '@paystream/runtime';
+import { overloaded, Problem, problems } from '@paystream/runtime';
 
 /** The bodies of all webhooks in hand, bounded together. */
 export interface Bodies {
   /** False: no more should be begun. */
   haveRoom(): boolean;
-  /** The whole body, or a Problem. It counts as held until the answer is out. */
-  read(req: IncomingMessage, res: ServerResponse): Promise<Uint8Array>;
+  /** The whole body, or a Problem. It counts as held until the answer is out and the reader has done with it. */
+  read(req: IncomingMessage, res: ServerResponse): Promise<Body>;
+}
+
+export interface Body {
+  bytes: Uint8Array;
+  /** To be called once: who read it keeps nothing of it. A sender that has gone takes no body out of our memory. */
+  done(): void;
 }
 
 // What has come, and not what is announced: who announces much and sends nothing takes no room from others. 64 of the largest,
@@ -21,11 +27,17 @@ export function createBodies({ bytesMax = defaultBytesMax }: { bytesMax?: number
     new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let held = 0;
+      // The answer, and whoever reads.
+      let holders = 2;
       const count = (bytes: number) => {
         held += bytes;
         heldByAll += bytes;
       };
       const forget = () => count(-held);
+      const letGo = () => {
+        holders -= 1;
+        if (holders === 0) forget();
+      };
       const take = (chunk: Buffer) => {
         count(chunk.length);
         if (held > webhookBytesMax) refuse(tooLarge());
@@ -41,21 +53,27 @@ export function createBodies({ bytesMax = defaultBytesMax }: { bytesMax?: number
         reject(problem);
       };
       const finish = () => {
-        const body = Buffer.concat(chunks, held);
+        const bytes = Buffer.concat(chunks, held);
         release();
-        resolve(body);
+        res.off('close', breakOff).once('close', letGo);
+        resolve({ bytes, done: letGo });
       };
-      const breakOff = () => {
-        release();
-        reject(new Problem('malformed-request', 'The body ended before it was complete.'));
-      };
+      // The client is gone, or took so long that it was answered already.
+      const breakOff = () =>
+        refuse(
+          new Problem(
+            res.statusCode === problems['request-timeout'].status ? 'request-timeout' : 'malformed-request',
+            'The body ended before it was complete.',
+          ),
+        );
       const release = () => {
         req.off('data', take).off('end', finish).off('close', breakOff);
+        res.off('close', breakOff);
         chunks.length = 0;
       };
-      res.once('close', forget);
       if (Number(req.headers['content-length'] ?? 0) > webhookBytesMax) return refuse(tooLarge());
       req.on('data', take).on('end', finish).on('close', breakOff);
+      res.on('close', breakOff);
     });
 
   return { haveRoom: () => heldByAll < bytesMax, read };

@@ -11,6 +11,7 @@ import {
   sendText,
   traceparentOf,
 } from '@paystream/runtime';
+import type { Webhook } from './adapters/adapter.ts';
 import type { Bodies } from './bodies.ts';
 import type { IntakeObserver } from './metrics.ts';
 import { type Published, publishAll } from './publish-all.ts';
@@ -60,7 +61,14 @@ export function createIntake({
     checkJsonType(req);
 
     const body = await bodies.read(req, res);
-    const webhook = { headers: req.headers, body, receivedAt };
+    try {
+      return await takeBody(res, source, { headers: req.headers, body: body.bytes, receivedAt });
+    } finally {
+      body.done();
+    }
+  }
+
+  async function takeBody(res: Answer, source: Source, webhook: Webhook) {
     const decision = source.decide(webhook);
     keepRefused({ source, webhook, decision });
     const accepted = acceptedOf(decision);

@@ -96,6 +96,16 @@ describe('a sender that is too slow', () => {
     expect(answer.headers.get('connection')).toBe('close');
   });
 
+  test('is in hand no longer when it was answered', async () => {
+    const slow = [head('content-length: 100'), `${head('transfer-encoding: chunked')}8\r\n{"txId":\r\n`];
+    await Promise.all(slow.map((sent) => sendRaw(gateway.port, sent)));
+
+    const metrics = await eventually(() => fetch(`${gateway.url}/metrics`).then((seen) => seen.text()), {
+      until: (text) => text.includes('\npaystream_webhooks_in_flight 0\n'),
+    });
+    expect(metrics).toMatch(/refused_total\{source="x-payment",reason="request-timeout"\} [1-9]/);
+  });
+
   test('leaves a line in the log once its headers were read', async () => {
     const answer = await sendRaw(gateway.port, head('content-length: 100', 'x-request-id: slow-1'));
 

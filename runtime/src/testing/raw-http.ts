@@ -14,6 +14,8 @@ export interface RawConnection {
   received(): string;
   /** Resolves with all that came, when the server or `cut` has closed the connection. */
   closed: Promise<string>;
+  /** Reads no more, so that what is answered waits in the line. */
+  pause(): void;
   /** Says no more, and goes on listening. */
   end(): void;
   /** Resets the connection, as a client that died does. */
@@ -35,6 +37,7 @@ export function openRaw(port: number): RawConnection {
     write: (text) => void socket.write(text),
     received: () => received,
     closed,
+    pause: () => void socket.pause(),
     end: () => void socket.end(),
     cut: () => void socket.resetAndDestroy(),
   };
