@@ -75,6 +75,11 @@ stripe-eu: { adapter: stripe, secrets: [{ file: ${folder.path}/secrets/stripe }]
     ['a list', '- stripe', [`${path}: must name sources, one a key`]],
     ['no YAML', 'a: b\nb: {', [`${path}: line 2 is not YAML: bad indent`]],
     ['a source twice', `${one(good)}\n${one(good)}`, [`${path}: line 2 is not YAML: duplicate key`]],
+    [
+      'an alias',
+      `stripe: &s { adapter: stripe, ${good} }\nstripe-eu: *s`,
+      [`${path}: the alias *s is not taken; write it out`],
+    ],
     ['a name in capitals', 'Stripe: {}', ['Stripe: the name of a source must be 1 to 63 of a-z 0-9 -']],
     [
       'no adapter',

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { paymentEventSchema } from '@paystream/nats';
 import { ConfigError, describeError } from '@paystream/runtime';
-import { LineCounter, parseDocument } from 'yaml';
+import { LineCounter, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import type { Adapter } from './adapters/adapter.ts';
 import { adapters } from './adapters/index.ts';
@@ -65,6 +65,14 @@ function readYaml(path: string): Record<string, unknown> {
       }),
     );
   }
+  // Told here and not by `toJS`: what it throws is for programmers.
+  visit(document, {
+    Alias: (_key, { source }) => {
+      throw new ConfigError([
+        `SOURCES_FILE: ${path}: the alias *${source.slice(0, 64)} is not taken; write it out`,
+      ]);
+    },
+  });
   const parsed = z.record(z.string(), z.unknown()).safeParse(document.toJS({ maxAliasCount: 0 }) ?? {});
   if (!parsed.success) throw new ConfigError([`SOURCES_FILE: ${path}: must name sources, one a key`]);
   return parsed.data;
