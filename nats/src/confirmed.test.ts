@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { createConfirmed } from './confirmed.ts';
 
+const stored = (sequence: number) => ({ sequence, duplicate: false });
+
 const remembering = (options: { idsMax?: number; forMs?: number } = {}) => {
   let now = 0;
   const confirmed = createConfirmed({ idsMax: 3, forMs: 100, clock: () => now, ...options });
@@ -15,7 +17,7 @@ const remembering = (options: { idsMax?: number; forMs?: number } = {}) => {
 describe('the memory of confirmed ids', () => {
   test('knows an id with its sequence, and no other', () => {
     const { confirmed } = remembering();
-    confirmed.add('a', 7);
+    confirmed.add('a', stored(7));
 
     expect(confirmed.sequenceOf('a')).toBe(7);
     expect(confirmed.sequenceOf('b')).toBeUndefined();
@@ -23,21 +25,21 @@ describe('the memory of confirmed ids', () => {
 
   test('forgets it when its time is over, whatever was asked or said of it meanwhile', () => {
     const { confirmed, pass } = remembering();
-    confirmed.add('a', 7);
+    confirmed.add('a', stored(7));
     pass(99);
-    confirmed.add('a', 8);
+    confirmed.add('a', stored(8));
     expect(confirmed.sequenceOf('a')).toBe(7);
 
     pass(1);
 
     expect(confirmed.sequenceOf('a')).toBeUndefined();
-    confirmed.add('a', 8);
+    confirmed.add('a', stored(8));
     expect(confirmed.sequenceOf('a')).toBe(8);
   });
 
   test('forgets the oldest when there are too many', () => {
     const { confirmed } = remembering();
-    for (const [index, id] of ['a', 'b', 'c', 'd'].entries()) confirmed.add(id, index);
+    for (const [index, id] of ['a', 'b', 'c', 'd'].entries()) confirmed.add(id, stored(index));
 
     expect(['a', 'b', 'c', 'd'].map(confirmed.sequenceOf)).toEqual([undefined, 1, 2, 3]);
   });
@@ -47,7 +49,7 @@ describe('the memory of confirmed ids', () => {
     const ids = Array.from({ length: 50 }, (_, index) => `id-${index}`);
 
     for (const [index, id] of ids.entries()) {
-      confirmed.add(id, index);
+      confirmed.add(id, stored(index));
 
       const held = ids.filter((one) => confirmed.sequenceOf(one) !== undefined);
       expect(held.length).toBeLessThanOrEqual(20);
@@ -56,9 +58,23 @@ describe('the memory of confirmed ids', () => {
     }
   });
 
+  test('forgets all of them when the stream begins anew, and not for what is told in another order', () => {
+    const { confirmed } = remembering();
+    confirmed.add('a', stored(50_000));
+
+    confirmed.add('b', stored(49_000));
+    confirmed.add('c', { sequence: 3, duplicate: true });
+    expect(['a', 'b', 'c'].map(confirmed.sequenceOf)).toEqual([50_000, 49_000, 3]);
+
+    confirmed.add('d', stored(1));
+    expect(['a', 'b', 'c', 'd'].map(confirmed.sequenceOf)).toEqual([undefined, undefined, undefined, 1]);
+    confirmed.add('e', stored(2));
+    expect(confirmed.sequenceOf('d')).toBe(1);
+  });
+
   test('forgets all of them when told to', () => {
     const { confirmed } = remembering();
-    confirmed.add('a', 7);
+    confirmed.add('a', stored(7));
 
     confirmed.forgetAll();
 

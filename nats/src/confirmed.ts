@@ -1,6 +1,7 @@
 /** Message ids of which the broker has said that they are stored, for a while. */
 export interface Confirmed {
-  add(id: string, sequence: number): void;
+  /** The broker's word on it. */
+  add(id: string, word: { sequence: number; duplicate: boolean }): void;
   /** The sequence under which it is stored; undefined: nobody here knows. */
   sequenceOf(id: string): number | undefined;
   forgetAll(): void;
@@ -14,10 +15,17 @@ export interface ConfirmedOptions {
   clock: () => number;
 }
 
-/** Bounded in number and time; the oldest is forgotten first. */
+// Those of batches and of single messages that are on their way together may be heard in another order.
+const disorderMax = 2_000;
+
+/**
+ * Bounded in number and time; the oldest is forgotten first. All are forgotten when a sequence shows that the stream began
+ * anew, since what was in the one before is not in this one.
+ */
 export function createConfirmed({ idsMax, forMs, clock }: ConfirmedOptions): Confirmed {
   // A map keeps the order in which its keys came.
   const known = new Map<string, { sequence: number; until: number }>();
+  let newest = 0;
 
   // A tenth at a time: who looks for the oldest passes over the places of all that went before it, since a map makes itself
   // smaller only now and then. For each id alone that takes 6 µs.
@@ -29,8 +37,15 @@ export function createConfirmed({ idsMax, forMs, clock }: ConfirmedOptions): Con
     }
   };
 
+  const forgetAll = () => {
+    known.clear();
+    newest = 0;
+  };
+
   return {
-    add: (id, sequence) => {
+    add: (id, { sequence, duplicate }) => {
+      if (!duplicate && sequence + disorderMax < newest) forgetAll();
+      if (!duplicate) newest = Math.max(newest, sequence);
       if (known.has(id)) return;
       known.set(id, { sequence, until: clock() + forMs });
       if (known.size > idsMax) forgetOldest();
@@ -42,6 +57,6 @@ export function createConfirmed({ idsMax, forMs, clock }: ConfirmedOptions): Con
       known.delete(id);
       return undefined;
     },
-    forgetAll: () => known.clear(),
+    forgetAll,
   };
 }

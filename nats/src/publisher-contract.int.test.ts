@@ -277,6 +277,16 @@ describe.each([
     expect(await stored()).toBe(1);
   });
 
+  test('that were confirmed are stored again when their stream was deleted and made anew', async () => {
+    const event = eventOf();
+    expect(await publisher.publish(event)).toMatchObject({ status: 'stored', duplicate: false });
+    await broker.manager.streams.delete('payment');
+    expect(await publisher.publish(eventOf())).toMatchObject({ reason: 'stream-missing' });
+    await provision(broker.admin, { mode: 'create' });
+
+    expect(await publisher.publish(event)).toMatchObject({ status: 'stored', duplicate: false, sequence: 1 });
+  });
+
   test('that were confirmed are asked about anew when the broker has forgotten them', async () => {
     await changeStream({ duplicate_window: nanos(300) });
     const forgetful = createPublisher({ broker: connection, duplicateWindowMs: 300 });

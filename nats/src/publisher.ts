@@ -75,7 +75,9 @@ export function createPublisher({
         if (word.status === 'stored') pass('after-publish-ack');
         onTheirWay.delete(message.id);
         doubtful = word.status === 'unavailable' && word.reason === 'no-answer';
-        if (word.status === 'stored') confirmed.add(message.id, word.sequence);
+        if (word.status === 'stored') confirmed.add(message.id, word);
+        // What comes in its place will not hold what it held.
+        else if (word.reason === 'stream-missing') confirmed.forgetAll();
         resolve(word);
       };
       groups.add({ message, dueAt: performance.now() + answerWithinMs, tell, isGone });
