@@ -65,7 +65,12 @@ export function serveTranslations({
       log.error({ err: error }, 'translation.failed');
       reply = { kind: 'unreadable', detail: 'the translation failed; the log of the gateway says how' };
     }
-    message.respond(JSON.stringify(reply));
+    try {
+      message.respond(JSON.stringify(reply));
+    } catch (error) {
+      // The connection was closed meanwhile: who asked gives up by their own clock, and may ask again.
+      log.warn({ detail: describeError(error) }, 'translation.not-answered');
+    }
   };
   const serve = () => {
     const connection = broker.current();
