@@ -64,9 +64,11 @@ export async function runGrowth(
   await (await readyPayments(rig)).stop();
   let stored = 0;
   for (const size of settings.stored) {
-    await withMongo(rig.mongoUri, (mongo) =>
-      storeTransactions(mongo, { from: stored, to: size, eventsEach: 1 }),
-    );
+    await withMongo(rig.mongoUri, async (mongo) => {
+      await storeTransactions(mongo, { from: stored, to: size, eventsEach: 1 });
+      // Else mongod writes for a minute what it was just given, and that is what would be measured.
+      await mongo.db('admin').command({ fsync: 1 });
+    });
     stored = size;
     const perSecond: number[] = [];
     for (let round = 0; round < settings.rounds; round += 1) {

@@ -76,7 +76,7 @@ const failures: readonly [Record<string, unknown>, ...Record<string, unknown>[]]
   { errorCode: 10_107 },
   { errorCode: 91 },
   { errorCode: 11_602 },
-  { errorCode: 8_000 },
+  { errorCode: 8 },
   { closeConnection: true },
   { blockConnection: true, blockTimeMS: 1_500 },
   // The write is done, and whether it stays is not known.
