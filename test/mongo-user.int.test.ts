@@ -101,6 +101,26 @@ describe('the user that payment-service/mongo/user.js makes', () => {
     expect(await indexesOf('webhooks')).toEqual(['_id', 'expiresAt']);
   });
 
+  test('is waited for while the database lets no user write, longer than a lease lasts', async () => {
+    const block = (global: boolean) => admin.db('admin').command({ setUserWriteBlockMode: 1, global });
+    const body = webhook();
+    await block(true);
+    const blockedAt = Date.now();
+    await post(gateway, body);
+    await eventually(() => get(service, '/readyz'), { until: ({ status }) => status === 503 });
+    await eventually(() => Date.now() - blockedAt, { until: (ms) => ms > 5_000 });
+
+    const meanwhile = await get(service, `/transactions/${body.txId}`);
+    await block(false);
+
+    expect(meanwhile.status).toBe(404);
+    const { body: stored } = await eventually(() => get(service, `/transactions/${body.txId}?wait=5`), {
+      until: ({ status }) => status === 200,
+    });
+    expect(stored.actionHistory).toHaveLength(1);
+    await eventually(() => get(service, '/readyz'), { until: ({ status }) => status === 200 });
+  });
+
   test('is enough for the settings of the replay', async () => {
     const changed = await fetch(`${service.url}/replay`, {
       method: 'PUT',

@@ -107,6 +107,20 @@ describe('a backlog', () => {
     expect(setup.backlog.state()).toEqual({ done: 160, held: 0 });
   });
 
+  test('is fetched no further while what is in hand is large, being applied or not', async () => {
+    setup.next.push(...every(1, 5).map(() => lasting(1_000)));
+    setup.queue.put(...every(1, 20).map((at) => deliveryOf(at, { bytes: 1_048_576 })));
+    void setup.backlog.run();
+    await setup.pass(1_500);
+
+    setup.queue.put(deliveryOf(30));
+    await setup.pass(400);
+    expect([setup.queue.waiting(), setup.backlog.state()]).toEqual([1, { done: 1, held: 15 }]);
+
+    await setup.pass(3_000);
+    expect([setup.queue.waiting(), setup.backlog.state()]).toEqual([0, { done: 21, held: 0 }]);
+  });
+
   test('is fetched two seconds ahead, and no further', async () => {
     setup.queue.put(...deliveriesAt(...every(500, 100)));
     const takes: number[] = [];

@@ -3,7 +3,7 @@ import { createBell, describeError, type Log, pause } from '@paystream/runtime';
 import type { Pace } from './domain/pacer.ts';
 import type { Applied, Apply } from './settling.ts';
 import { StoreUnavailable, type TransactionStore } from './store.ts';
-import { createTimetable, type Due } from './timetable.ts';
+import { bytesOf, createTimetable, type Due } from './timetable.ts';
 
 export interface BacklogOptions {
   subscription: Subscription;
@@ -46,6 +46,10 @@ export interface Backlog {
 // What is held comes to another process only after the ack wait if this one dies: as little as keeps the schedule.
 const lookAheadMs = 2_000;
 const heldMax = 500;
+// Payments that carry their webhooks can have half a megabyte each: what waits and what is being applied is bounded in bytes too,
+// and so is what is applied together.
+const bytesMax = 16_777_216;
+const togetherBytesMax = 4_194_304;
 const fillAgainMs = 250;
 // Neighbours are written side by side, so that one slow sync does not make all behind it late.
 const inFlightMax = 4;
@@ -70,6 +74,7 @@ export function createBacklog({
   const stopping = new AbortController();
   const reasons = new Map<string, { keepHeld: boolean }>();
   const inFlight = new Set<Promise<void>>();
+  let inFlightBytes = 0;
   let pace: Pace = { speed: 1, maxGapMs: 1_000 };
   const timetable = createTimetable(pace);
   let stoodAtMs = 0;
@@ -100,6 +105,7 @@ export function createBacklog({
   const hasRoom = () =>
     !stands() &&
     timetable.size() < heldMax &&
+    timetable.bytes() + inFlightBytes < bytesMax &&
     (timetable.lastDueAtMs() ?? Number.NEGATIVE_INFINITY) < clock() + lookAheadMs;
 
   const fillOnce = async () => {
@@ -161,12 +167,15 @@ export function createBacklog({
     const waitMs = nextDueAtMs - clock();
     // A timer knows whole milliseconds, and none of weeks.
     if (waitMs > 0) return changed.next(Math.min(Math.ceil(waitMs), lookAheadMs));
-    const due = timetable.takeDue(clock());
+    const due = timetable.takeDue(clock(), togetherBytesMax);
     if (due === undefined) return;
+    const bytes = bytesOf(due.deliveries);
+    inFlightBytes += bytes;
     const playing = play(due)
       .catch(fail)
       .finally(() => {
         inFlight.delete(playing);
+        inFlightBytes -= bytes;
         changed.ring();
       });
     inFlight.add(playing);

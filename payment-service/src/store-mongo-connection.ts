@@ -30,6 +30,11 @@ export interface MongoLink {
   /** Past mongoose: for what has no model, since nothing but its own store writes it. */
   collection<Stored extends mongo.Document>(name: string): mongo.Collection<Stored>;
   /**
+   * Makes an index with the first call that succeeds. For those that nothing relies on but speed and tidiness: one that the
+   * database refuses, such as one that is there with other options, is told and waited for no more.
+   */
+  indexOnce(create: () => Promise<unknown>): () => Promise<void>;
+  /**
    * Connects, finds the primary of a replica set and does the work that must come first, and from then on follows
    * the primary's coming and going. Rejects when that fails now; to be called again until it does not.
    */
@@ -83,6 +88,19 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
   return {
     connection,
     collection: (name) => connection.getClient().db(connection.name).collection(name),
+    indexOnce: (create) => {
+      let isSettled = false;
+      return async () => {
+        if (isSettled) return;
+        try {
+          await create();
+        } catch (error) {
+          if (isOutage(error)) throw error;
+          log.error({ detail: describeError(error) }, 'database.index-refused');
+        }
+        isSettled = true;
+      };
+    },
     open: async (first) => {
       try {
         await openOnce();
@@ -147,10 +165,14 @@ const hints: readonly [RegExp, string][] = [
 /** Whether the error says that the database is away or that the outcome is unknown, and nothing about the change. */
 export function isOutage(error: unknown): boolean {
   const { MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } = mongoose.mongo;
-  if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) return true;
+  if (error instanceof MongoBulkWriteError) {
+    if (error.result.getWriteConcernError() !== undefined) return true;
+    // The error has the code of the first alone, which may be somebody else's insert.
+    if ([error.writeErrors].flat().some(({ code }) => outageCodes.has(code))) return true;
+  }
   if (error instanceof MongoServerError) {
     // A bulk write that was cut off in the network has the form of a server's error, but no code.
-    if (typeof error.code !== 'number' || isOutageCode(error.code)) return true;
+    if (typeof error.code !== 'number' || outageCodes.has(error.code)) return true;
     return outageLabels.some((label) => error.hasErrorLabel(label));
   }
   // What the driver refuses to send is refused for what it is; its other errors are about the connection.
@@ -161,11 +183,11 @@ export function isOutage(error: unknown): boolean {
 
 const outageLabels = ['RetryableWriteError', 'RetryableError', 'TransientTransactionError', 'ResetPool'];
 
-/** Not primary, shutting down, interrupted, out of time, no majority, no right to do it, no space left. */
-export const isOutageCode = (code: number) => outageCodes.has(code);
+// Not primary, shutting down, interrupted, out of time, no majority, no right to do it, no space left, writes blocked for
+// users (371), the limit of a hosted one (8000).
 const outageCodes: ReadonlySet<number> = new Set([
-  6, 7, 13, 18, 24, 43, 50, 63, 64, 79, 89, 91, 100, 112, 133, 134, 150, 189, 262, 391, 9001, 10_058, 10_107,
-  11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031,
+  6, 7, 13, 18, 24, 43, 50, 63, 64, 79, 89, 91, 100, 112, 133, 134, 150, 189, 262, 371, 391, 8000, 9001,
+  10_058, 10_107, 11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031,
 ]);
 
 /** What the server calls it when a unique index has that key already. */
@@ -174,16 +196,6 @@ export const duplicateKey = 11_000;
 /** Whether a document with that key was there already: somebody else was first. */
 export const isDuplicateKey = (error: unknown) =>
   error instanceof mongoose.mongo.MongoServerError && error.code === duplicateKey;
-
-/** Makes an index with the first call that succeeds. For those that nothing relies on but speed and tidiness. */
-export function indexOnce(create: () => Promise<unknown>): () => Promise<void> {
-  let made = false;
-  return async () => {
-    if (made) return;
-    await create();
-    made = true;
-  };
-}
 
 /** Tells an outage from an error about the work itself. */
 export async function guarded<T>(

@@ -1,13 +1,13 @@
 import mongoose from 'mongoose';
 import type { Redrive, RedriveStore, StoredRedrive } from './redrive-store.ts';
-import { guarded, indexOnce, type MongoLink } from './store-mongo-connection.ts';
+import { guarded, type MongoLink } from './store-mongo-connection.ts';
 
 type RedriveDocument = Redrive & { _id: mongoose.Types.ObjectId };
 
 /** The record of redrives in MongoDB, collection `redrives`: one document each. */
 export function createMongoRedrives({ link }: { link: MongoLink }): RedriveStore {
   const redrives = () => link.collection<RedriveDocument>('redrives');
-  const ensureIndex = indexOnce(() => redrives().createIndex({ letter: 1, _id: -1 }));
+  const ensureIndex = link.indexOnce(() => redrives().createIndex({ letter: 1, _id: -1 }));
 
   return {
     begin: (redrive) =>

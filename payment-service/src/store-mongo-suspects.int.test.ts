@@ -68,3 +68,17 @@ test('what nobody has removed is removed by its age, later than the message itse
   expect(ttl).toMatchObject({ key: { markedAt: 1 } });
   expect(ttl?.expireAfterSeconds).toBeGreaterThan(14 * 86_400);
 });
+
+test('an index that is there with other options is told once, and no marker waits for it', async () => {
+  const logged = collectLog();
+  const other = createMongoLink({ uri: testMongoUri(), log: logged.log });
+  await other.open(async () => undefined);
+  await other.collection('suspects').createIndex({ markedAt: 1 }, { expireAfterSeconds: 60 });
+  const store = createMongoSuspects({ link: other });
+
+  expect(await store.mark('m:9', attemptOf())).toEqual({ kind: 'marked' });
+  expect(await store.mark('m:9', attemptOf())).toEqual({ kind: 'marked' });
+
+  expect(logged.said('database.index-refused')).toBe(1);
+  await other.close();
+});

@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose';
-import { guarded, indexOnce, isDuplicateKey, type MongoLink } from './store-mongo-connection.ts';
+import { guarded, isDuplicateKey, type MongoLink } from './store-mongo-connection.ts';
 import { type Attempt, attemptsMax, type Marking, type SuspectStore } from './suspects.ts';
 
 interface SuspectDocument {
@@ -15,7 +15,7 @@ const forgottenAfterS = 15 * 86_400;
 /** The markers in MongoDB, one document a message; an index removes what nobody has removed. */
 export function createMongoSuspects({ link }: { link: MongoLink }): SuspectStore {
   const suspects = () => link.collection<SuspectDocument>('suspects');
-  const ensureIndex = indexOnce(() =>
+  const ensureIndex = link.indexOnce(() =>
     suspects().createIndex({ markedAt: 1 }, { expireAfterSeconds: forgottenAfterS }),
   );
 

@@ -1,5 +1,5 @@
 import mongoose, { type mongo } from 'mongoose';
-import { duplicateKey, guarded, indexOnce, isOutageCode, type MongoLink } from './store-mongo-connection.ts';
+import { duplicateKey, guarded, isOutage, type MongoLink } from './store-mongo-connection.ts';
 import type { KeptWebhook, StoredWebhook, TranslationRecord, WebhookStore } from './webhook-store.ts';
 
 type WebhookDocument = Omit<StoredWebhook, 'id' | 'translations'> & {
@@ -16,7 +16,9 @@ const translationsMax = 100;
 /** Webhooks in the collection `webhooks`, which the database itself clears of what is too old. */
 export function createMongoWebhookStore({ link }: { link: MongoLink }): WebhookStore {
   const webhooks = () => link.collection<WebhookDocument>('webhooks');
-  const ensureIndex = indexOnce(() => webhooks().createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 }));
+  const ensureIndex = link.indexOnce(() =>
+    webhooks().createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 }),
+  );
 
   return {
     keep: (kept) =>
@@ -62,8 +64,7 @@ async function upsert(webhooks: Webhooks, kept: readonly KeptWebhook[]): Promise
   } catch (error) {
     if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
     const writeErrors = [error.writeErrors].flat();
-    const isOutage = writeErrors.length === 0 || error.result.getWriteConcernError() !== undefined;
-    if (isOutage || writeErrors.some(({ code }) => isOutageCode(code))) throw error;
+    if (writeErrors.length === 0 || isOutage(error)) throw error;
     return new Map(
       writeErrors.flatMap(({ index, code, errmsg }) => {
         const id = kept[index]?.id;

@@ -6,7 +6,7 @@ import {
   createMongoLink,
   duplicateKey,
   guarded,
-  isOutageCode,
+  isOutage,
   type MongoLink,
 } from './store-mongo-connection.ts';
 import {
@@ -113,13 +113,12 @@ async function writeChanges(
   } catch (error) {
     if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error;
     const writeErrors = [error.writeErrors].flat();
-    // Only where every failure is told one by one is the outcome of the others known.
-    if (writeErrors.length === 0 || error.result.getWriteConcernError() !== undefined) throw error;
+    // Only where every failure is told one by one, and is about its change, is the outcome of the others known.
+    if (writeErrors.length === 0 || isOutage(error)) throw error;
     const refused = new Map<string, string>();
     for (const { index, code, errmsg } of writeErrors) {
       const change = changes[index];
-      const isAboutChange = code !== duplicateKey && !isOutageCode(code);
-      if (isAboutChange && change !== undefined) refused.set(change.txId, errmsg ?? `code ${code}`);
+      if (code !== duplicateKey && change !== undefined) refused.set(change.txId, errmsg ?? `code ${code}`);
     }
     return { complete: false, refused };
   }

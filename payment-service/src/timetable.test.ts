@@ -39,6 +39,16 @@ describe('what is added', () => {
     ]);
   });
 
+  test('is taken out as far as it fits, and one at least however large it is', () => {
+    const large = [0, 1, 2, 3].map((at) => deliveryOf(at, { bytes: at === 3 ? 5_000 : 400 }));
+    timetable.add(large, 0);
+
+    expect(timetable.bytes()).toBe(6_200);
+    const parts = [1, 2, 3].map(() => timesOf(timetable.takeDue(10, 1_000)?.deliveries ?? []));
+    expect(parts).toEqual([[0, 1], [2], [3]]);
+    expect(timetable.bytes()).toBe(0);
+  });
+
   test('much later than the timetable was made, or set anew with nothing held, begins now all the same', () => {
     timetable.restart({ sinceMs: 0, nowMs: 0, pace: original });
 

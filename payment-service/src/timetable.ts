@@ -22,8 +22,8 @@ export interface Due {
 /** The messages in hand that wait for their turn, and where the replay stands. Every time is given by the caller. */
 export interface Timetable {
   add(deliveries: readonly Delivery[], nowMs: number): void;
-  /** Takes out what is due, or undefined when nothing is. */
-  takeDue(nowMs: number): Due | undefined;
+  /** Takes out what is due, as much as fits and one at least, or undefined when nothing is. */
+  takeDue(nowMs: number, bytesMax?: number): Due | undefined;
   /** These of them could not be applied: the replay stands where it stood before them. */
   putBack(due: Due, deliveries: readonly Delivery[]): void;
   /** A new timetable for all of it, at this pace, from where the old one stood at `sinceMs`. */
@@ -32,6 +32,7 @@ export interface Timetable {
   clear(): Delivery[];
   deliveries(): Delivery[];
   size(): number;
+  bytes(): number;
   nextDueAtMs(): number | undefined;
   lastDueAtMs(): number | undefined;
 }
@@ -68,8 +69,12 @@ export function createTimetable(initialPace: Pace): Timetable {
       behind = undefined;
       plan(nowMs);
     },
-    takeDue: (nowMs) => {
-      const count = held.findIndex(({ dueAtMs }) => dueAtMs > nowMs);
+    takeDue: (nowMs, bytesMax = Number.POSITIVE_INFINITY) => {
+      let bytes = 0;
+      const count = held.findIndex(({ delivery, dueAtMs }, index) => {
+        bytes += delivery.data.length;
+        return dueAtMs > nowMs || (index > 0 && bytes > bytesMax);
+      });
       const items = held.splice(0, count === -1 ? held.length : count);
       const [first] = items;
       if (first === undefined) return undefined;
@@ -97,10 +102,15 @@ export function createTimetable(initialPace: Pace): Timetable {
     },
     deliveries: () => held.map(({ delivery }) => delivery),
     size: () => held.length,
+    bytes: () => bytesOf(held.map(({ delivery }) => delivery)),
     nextDueAtMs: () => held[0]?.dueAtMs,
     lastDueAtMs: () => held.at(-1)?.dueAtMs,
   };
 }
+
+/** Of the messages themselves. */
+export const bytesOf = (deliveries: readonly Delivery[]): number =>
+  deliveries.reduce((sum, { data }) => sum + data.length, 0);
 
 const byStored = (left: Held, right: Held) =>
   left.storedAtMs - right.storedAtMs || left.delivery.sequence - right.delivery.sequence;

@@ -4,11 +4,15 @@ import { createBell } from '@paystream/runtime';
 /** A delivery by its stored time; the messages of a test have the sequences of their times. */
 export function deliveryOf(
   storedAtMs: number,
-  { deliveries = 1, sequence = storedAtMs }: { deliveries?: number; sequence?: number } = {},
+  {
+    deliveries = 1,
+    sequence = storedAtMs,
+    bytes = 0,
+  }: { deliveries?: number; sequence?: number; bytes?: number } = {},
 ): Delivery {
   return {
     subject: 'payments.new',
-    data: new Uint8Array(),
+    data: new Uint8Array(bytes),
     header: () => undefined,
     headers: new Map(),
     storedAt: new Date(storedAtMs),
@@ -25,6 +29,8 @@ export const timesOf = (deliveries: readonly Delivery[]) =>
 export interface FakeQueue extends Subscription {
   /** As if the broker handed them out. */
   put(...deliveries: Delivery[]): void;
+  /** How many nobody has taken. */
+  waiting(): number;
   settled: { storedAtMs: number; settlement: Settlement }[];
   /** The stored times that were said to be in work since the last look. */
   working(): number[];
@@ -52,6 +58,7 @@ export function createFakeQueue(): FakeQueue {
       ready.push(...deliveries);
       wake();
     },
+    waiting: () => ready.length,
     settled,
     reasons,
     working: () => {
