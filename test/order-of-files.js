@@ -1,36 +1,64 @@
-// What takes longest begins first, so that nothing long is left when the short ones are through. Jest knows how long a file took
-// after a first run, and on a clean checkout only how large it is; and what it does not know yet it puts before what it knows.
+// In which order the files of tests begin, four at a time on two cores. Some of them mostly wait, for ack waits, elections and
+// growing pauses: those are spread among those that work, so that at nearly any time two files wait and two work. The unit
+// tests come last, since nothing in them depends on how busy the machine is.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 // What an import of it gives depends on how jest loads this file.
 const { default: TestSequencer } = createRequire(import.meta.url)('@jest/test-sequencer');
 
-/** Half a minute and more: most of it spent waiting for processes, time limits and ack waits. */
-const long = [
-  'test/chaos.faults.test.ts',
-  'test/cluster.faults.test.ts',
+/** Those that mostly wait, the longest (two minutes) first. */
+const waiting = [
   'test/outages.int.test.ts',
-  'test/bench.int.test.ts',
   'local/src/start.int.test.ts',
   'test/replay-crash.int.test.ts',
   'test/metrics-outages.int.test.ts',
   'test/suspects.int.test.ts',
-  'test/traces.int.test.ts',
   'nats/src/holding.int.test.ts',
-  'nats/src/provision-command.int.test.ts',
   'payment-service/src/store-mongo-outage.int.test.ts',
+  'payment-service/src/main.int.test.ts',
+  'payment-service/src/consumer-outage.int.test.ts',
+  'third-party-gateway/src/broker-outage.int.test.ts',
 ];
+/** Those that work for twenty seconds and more, the longest first. */
+const working = [
+  'test/chaos.faults.test.ts',
+  'test/cluster.faults.test.ts',
+  'test/bench.int.test.ts',
+  'test/traces.int.test.ts',
+  'test/crash-points.int.test.ts',
+  'test/mongo-tls.int.test.ts',
+  'test/exactly-once.int.test.ts',
+  'third-party-gateway/src/send/send.int.test.ts',
+  'nats/src/set-aside.int.test.ts',
+  'nats/src/subscription.int.test.ts',
+  'nats/src/publisher-contract.int.test.ts',
+];
+/** So many that work begin after each one that waits: then both end together. */
+const worksForOneThatWaits = 4;
 
-for (const name of long) {
+for (const name of [...waiting, ...working]) {
   if (!existsSync(new URL(`../${name}`, import.meta.url)))
-    throw new Error(`test/longest-first.js: ${name} is not there`);
+    throw new Error(`test/order-of-files.js: ${name} is not there`);
 }
 
-export default class LongestFirst extends TestSequencer {
+export default class OrderOfFiles extends TestSequencer {
+  /** What is named in the order of its list; else what jest knows: how long a file took, or how large it is. */
   sort(tests) {
     const sorted = super.sort(tests);
-    const isFirst = ({ path }) => long.some((name) => path.endsWith(name));
-    return [...sorted.filter(isFirst), ...sorted.filter((one) => !isFirst(one))];
+    const named = (names) => names.flatMap((name) => sorted.filter(({ path }) => path.endsWith(`/${name}`)));
+    const waits = named(waiting);
+    const first = named(working);
+    const others = sorted.filter((test) => !waits.includes(test) && !first.includes(test));
+    const works = [...first, ...others.filter((test) => !isUnit(test))];
+    const mixed = waits.flatMap((one, index) => [
+      one,
+      ...works.slice(index * worksForOneThatWaits, (index + 1) * worksForOneThatWaits),
+    ]);
+    const left = works.slice(waits.length * worksForOneThatWaits);
+    return [...mixed, ...left, ...others.filter(isUnit)];
   }
 }
+
+/** `fold.test.ts` and not `fold.int.test.ts`. */
+const isUnit = ({ path }) => /\/[^/.]+\.test\.ts$/.test(path);

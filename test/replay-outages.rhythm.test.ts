@@ -26,7 +26,7 @@ const expectReplayed = async (services: readonly Service[], sent: readonly Sent[
 
 describe('what piled up is replayed as it came', () => {
   test('when the service was down', async () => {
-    const sent = await sendPaced(gateway(), { count: 300, gapMs: 20 });
+    const sent = await sendPaced(gateway(), { count: 200, gapMs: 20 });
 
     const payments = await start();
 
@@ -34,19 +34,19 @@ describe('what piled up is replayed as it came', () => {
     const [began] = linesOf([payments], 'replay.began');
     expect(began).toMatchObject({ level: 30, speed: 1, faster: expect.stringContaining('curl -X PUT') });
     // The first ones may be applied before it is said.
-    expect(began.left).toBeGreaterThan(200);
+    expect(began.left).toBeGreaterThan(130);
     await eventually(() => linesOf([payments], 'replay.finished'), { until: ({ length }) => length === 1 });
     expect(linesOf([payments], 'replay.finished')).toMatchObject([{ done: expect.any(Number) }]);
     expect(await getReplay(payments)).toMatchObject({ state: 'live', backlog: 0, lagMs: 0, doneAt: null });
   });
 
   test('four times as fast at speed 4', async () => {
-    const sent = await sendPaced(gateway(), { count: 160, gapMs: 25 });
+    const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
 
     const payments = await start({ REPLAY_SPEED: '4' });
 
     const applied = await untilApplied([payments], idsOf(sent));
-    expectEachOnce(applied, 160);
+    expectEachOnce(applied, 120);
     expectRhythm(applied, { speed: 4 });
   });
 
@@ -55,7 +55,7 @@ describe('what piled up is replayed as it came', () => {
     try {
       const payments = await start({ MONGO_URI: mongod.uri });
       await payments.ready();
-      for (const count of [120, 60]) {
+      for (const count of [80, 60]) {
         await mongod.kill();
         const sent = await sendPaced(gateway(), { count, gapMs: 25 });
         await mongod.startAgain();
@@ -69,7 +69,7 @@ describe('what piled up is replayed as it came', () => {
   });
 
   test('when the broker was killed with a backlog', async () => {
-    const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
+    const sent = await sendPaced(gateway(), { count: 80, gapMs: 25 });
     await system().restartBroker('SIGKILL');
 
     const payments = await start();
@@ -81,7 +81,7 @@ describe('what piled up is replayed as it came', () => {
     const payments = await start();
     await payments.ready();
     expect((await putReplay(payments, { paused: 'all' })).body).toMatchObject({ state: 'paused' });
-    const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
+    const sent = await sendPaced(gateway(), { count: 80, gapMs: 25 });
     await system().restartBroker('SIGKILL');
     await eventually(() => get(payments, '/readyz'), { until: ({ status }) => status === 200 });
 
@@ -101,7 +101,7 @@ describe('what piled up is replayed as it came', () => {
       const payments = await start({ NATS_URI: `nats://127.0.0.1:${proxy.port}` });
       await payments.ready();
       await proxy.cut();
-      const sent = await sendPaced(gateway(), { count: 120, gapMs: 25 });
+      const sent = await sendPaced(gateway(), { count: 80, gapMs: 25 });
       await proxy.restore();
 
       await expectReplayed([payments], sent);
