@@ -156,12 +156,13 @@ interface Found {
 
 function found(
   name: BenchName,
-  { machine }: BenchContext,
+  { asked, machine }: BenchContext,
   { settings, results, tables, goals }: Found,
 ): Done {
   const all = [...tables, goalsTable(goals)];
+  const size = typeof asked.size === 'number' ? ` --size ${asked.size}` : '';
   const section = `${all.map(markdownTable).join('\n\n')}
 
-Measured with \`npm run bench -- ${name} --write-docs\`, the services built. ${machineLine(machine)}`;
+Measured with \`npm run bench -- ${name}${size} --write-docs\`, the services built. ${machineLine(machine)}`;
   return { values: { settings, results, goals }, tables: all, section };
 }
