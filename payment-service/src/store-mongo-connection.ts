@@ -197,6 +197,13 @@ export const duplicateKey = 11_000;
 export const isDuplicateKey = (error: unknown) =>
   error instanceof mongoose.mongo.MongoServerError && error.code === duplicateKey;
 
+/**
+ * For statements that are always the same but for ids and times: whatever the server says against one is about the server,
+ * so it is waited for, and the process does not end of it.
+ */
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof mongoose.mongo.MongoServerError || isOutage(error);
+
 /** Tells an outage from an error about the work itself. */
 export async function guarded<T>(
   work: () => Promise<T>,

@@ -178,3 +178,30 @@ test('without the database every call says so', async () => {
     await expect(call()).rejects.toThrow(StoreUnavailable);
   }
 });
+
+test('a server that fails with an error that nobody knows is waited for', async () => {
+  const mongod = await startOwnMongod({ args: ['--setParameter', 'enableTestCommands=1'] });
+  try {
+    const link = await openLink(mongod.uri);
+    const failing = createMongoReplayStore({ link, log: logged.log });
+    const ask = (candidate: boolean) =>
+      failing.follow({ owner: 'one', candidate, leaseMs, progress: nothing });
+    await ask(true);
+    await link.connection
+      .getClient()
+      .db('admin')
+      .command({
+        configureFailPoint: 'failCommand',
+        mode: 'alwaysOn',
+        data: { failCommands: ['find', 'findAndModify', 'update'], errorCode: 8 },
+      });
+
+    await expect(ask(true)).rejects.toThrow(StoreUnavailable);
+    await expect(ask(false)).rejects.toThrow(StoreUnavailable);
+    await expect(failing.save(change)).rejects.toThrow(StoreUnavailable);
+    await expect(failing.release('one')).rejects.toThrow(StoreUnavailable);
+  } finally {
+    await Promise.all(opened.splice(0).map((one) => one.close()));
+    await mongod.close();
+  }
+});

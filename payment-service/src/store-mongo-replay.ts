@@ -10,7 +10,7 @@ import {
   type ReplayStore,
   replayModes,
 } from './replay-store.ts';
-import { guarded, isDuplicateKey, type MongoLink } from './store-mongo-connection.ts';
+import { guarded, isDuplicateKey, isRefusal, type MongoLink } from './store-mongo-connection.ts';
 
 interface ReplayDocument {
   _id: string;
@@ -35,20 +35,22 @@ export function createMongoReplayStore({ link, log }: { link: MongoLink; log: Lo
     return parsed.data;
   };
 
+  const waited = <T>(work: () => Promise<T>) => guarded(work, isRefusal);
+
   return {
     follow: (candidacy) =>
-      guarded(async () => {
+      waited(async () => {
         const found = await (candidacy.candidate ? takeLease(settings(), candidacy) : settings().findOne(id));
         return { change: readChange(found?.change), ...toFollowed(found, candidacy.owner) };
       }),
     release: (owner) =>
-      guarded(async () => {
+      waited(async () => {
         // What it says of the progress is for the successor.
         const free = [{ $set: { 'lease.owner': '', 'lease.until': '$$NOW' } }];
         await settings().updateOne({ ...id, 'lease.owner': owner }, free);
       }),
     save: (change) =>
-      guarded(async () => {
+      waited(async () => {
         await settings().updateOne(id, { $set: { change } }, { upsert: true, ignoreUndefined: true });
       }),
   };

@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose';
-import { guarded, isDuplicateKey, type MongoLink } from './store-mongo-connection.ts';
+import { guarded, isDuplicateKey, isRefusal, type MongoLink } from './store-mongo-connection.ts';
 import { type Attempt, attemptsMax, type Marking, type SuspectStore } from './suspects.ts';
 
 interface SuspectDocument {
@@ -19,25 +19,27 @@ export function createMongoSuspects({ link }: { link: MongoLink }): SuspectStore
     suspects().createIndex({ markedAt: 1 }, { expireAfterSeconds: forgottenAfterS }),
   );
 
+  const waited = <T>(work: () => Promise<T>) => guarded(work, isRefusal);
+
   return {
     mark: (message, attempt) =>
-      guarded(async () => {
+      waited(async () => {
         await ensureIndex();
         return (await push(suspects(), message, attempt)) ?? { kind: 'marked' };
       }),
     explain: (message, { id, error }) =>
-      guarded(async () => {
+      waited(async () => {
         await suspects().updateOne(
           { _id: message, 'attempts.id': id },
           { $set: { 'attempts.$.error': error ?? '' } },
         );
       }),
     takeBack: (message, { id }) =>
-      guarded(async () => {
+      waited(async () => {
         await suspects().updateOne({ _id: message }, { $pull: { attempts: { id } } });
       }),
     clear: (message) =>
-      guarded(async () => {
+      waited(async () => {
         await suspects().deleteOne({ _id: message });
       }),
   };

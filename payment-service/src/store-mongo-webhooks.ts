@@ -1,5 +1,5 @@
 import mongoose, { type mongo } from 'mongoose';
-import { duplicateKey, guarded, isOutage, type MongoLink } from './store-mongo-connection.ts';
+import { duplicateKey, guarded, isOutage, isRefusal, type MongoLink } from './store-mongo-connection.ts';
 import type { KeptWebhook, StoredWebhook, TranslationRecord, WebhookStore } from './webhook-store.ts';
 
 type WebhookDocument = Omit<StoredWebhook, 'id' | 'translations'> & {
@@ -31,7 +31,8 @@ export function createMongoWebhookStore({ link }: { link: MongoLink }): WebhookS
         const left =
           again.length === 0 ? refused : new Map([...refused, ...(await upsert(webhooks(), again))]);
         return new Map([...left].filter(isRefused).map(([id, { detail }]) => [id, detail]));
-      }),
+        // What is wrong with one of them was told one by one.
+      }, isRefusal),
     find: (id) =>
       guarded(async () => {
         const found = await webhooks().findOne({ _id: id });

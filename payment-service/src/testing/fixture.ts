@@ -86,11 +86,17 @@ export interface OwnMongod {
   close(): Promise<void>;
 }
 
-export async function startOwnMongod({ port }: { port?: number } = {}): Promise<OwnMongod> {
+export async function startOwnMongod({
+  port,
+  args = [],
+}: {
+  port?: number;
+  args?: readonly string[];
+} = {}): Promise<OwnMongod> {
   const folder = throwAwayFolder('mongod');
   const binary = resolveServers().mongod;
   const start = (onPort?: number) =>
-    startMongod({ binary, dataDir: folder.path, ...(onPort === undefined ? {} : { port: onPort }) });
+    startMongod({ binary, dataDir: folder.path, args, ...(onPort === undefined ? {} : { port: onPort }) });
   let mongod: Mongod = await start(port);
   return {
     uri: mongod.uriOf(`test-${randomUUID()}`),
