@@ -38,11 +38,14 @@ export function mountReplay(app: Express, options: ReplayRoutesOptions): void {
         'REPLAY_MODE=broker: the broker paces, and nothing can be set here.',
       );
     }
-    const setting = changed(replay.state().setting, asked);
-    const changedBy = operatorOf(res);
-    addToLine(res, { setting, reason });
-    const work = () => replay.change({ setting, changedBy, changedAt: now(), reason });
-    await guarded(work, 'The setting may not be saved; send it again.');
+    addToLine(res, { reason });
+    const to = (stored: ReplaySetting) => {
+      const setting = changed(stored, asked);
+      addToLine(res, { setting });
+      return setting;
+    };
+    const by = { changedBy: operatorOf(res), changedAt: now(), reason };
+    await guarded(() => replay.change(to, by), 'The setting may not be saved; send it again.');
     res.set('cache-control', 'no-store').json(replayBody(options));
   });
   app.all('/replay', onlyMethods('GET', 'HEAD', 'PUT'));

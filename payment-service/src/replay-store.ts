@@ -33,6 +33,8 @@ export interface LeaderProgress {
 
 export interface Followed {
   change: ReplayChange | undefined;
+  /** Tells what is stored now, readable or not, from what will be stored later; undefined: nothing is. */
+  stamp: unknown;
   /** Whether this instance is the one that sets aside and replays, until its lease ends. */
   leads: boolean;
   /** Of whoever leads. */
@@ -54,5 +56,6 @@ export interface ReplayStore {
   follow(candidacy: Candidacy): Promise<Followed>;
   /** Lets another instance lead at once. */
   release(owner: string): Promise<void>;
-  save(change: ReplayChange): Promise<void>;
+  /** False: what is stored is not what was followed when it had that stamp, and stays. */
+  save(change: ReplayChange, stamp: unknown): Promise<boolean>;
 }

@@ -61,8 +61,11 @@ export interface Replay {
   run(): Promise<void>;
   /** Stops the backlog too: another instance may lead when everything is given back, and not before. */
   stop(): Promise<void>;
-  /** Saves what an operator has changed; every instance follows within a second, this one at once. */
-  change(change: ReplayChange): Promise<void>;
+  /**
+   * Saves what an operator makes of the setting as it is stored; every instance follows within a second, this one at once.
+   * When another change comes between, the same is made of that one.
+   */
+  change(to: (stored: ReplaySetting) => ReplaySetting, by: Omit<ReplayChange, 'setting'>): Promise<void>;
   state(): ReplayState;
 }
 

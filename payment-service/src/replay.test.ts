@@ -15,6 +15,7 @@ const changeOf = (setting: Partial<ReplaySetting>): ReplayChange => ({
   changedAt: new Date(),
   reason: 'a test',
 });
+const otto = () => ({ changedBy: 'otto', changedAt: new Date(), reason: 'a test' });
 const follows = 400;
 
 function createFakeBacklog() {
@@ -45,6 +46,8 @@ function create({ brokerPaces = false } = {}) {
     beganAt: null as Date | null,
     settingAside: false,
     candidacies: [] as Candidacy[],
+    /** What happens just before a change is saved. */
+    onSave: (): unknown => undefined,
   };
   const asked = () => {
     if (database.isAway) throw new StoreUnavailable('refused');
@@ -56,6 +59,7 @@ function create({ brokerPaces = false } = {}) {
     const leads = database.leader === candidacy.owner;
     return {
       change: database.change,
+      stamp: database.change?.changedAt,
       leads,
       progress: { settingAside: database.settingAside, beganAt: database.beganAt },
     };
@@ -87,9 +91,12 @@ function create({ brokerPaces = false } = {}) {
         asked();
         done.push(`${owner} released`);
       },
-      save: async (change) => {
+      save: async (change, stamp) => {
         asked();
+        database.onSave();
+        if (stamp !== database.change?.changedAt) return false;
         database.change = change;
+        return true;
       },
     },
     log,
@@ -295,7 +302,7 @@ describe('the setting', () => {
   test('that an operator changes here is obeyed when the answer is given', async () => {
     await begin();
 
-    await setup.replay.change(changeOf({ speed: 7, paused: 'replay' }));
+    await setup.replay.change((stored) => ({ ...stored, speed: 7, paused: 'replay' }), otto());
 
     expect(setup.paces.at(-1)?.speed).toBe(7);
     expect(standing().backlog).toEqual(['paused by an operator']);
@@ -306,9 +313,38 @@ describe('the setting', () => {
     await pass(200);
     setup.database.isAway = true;
 
-    await expect(setup.replay.change(changeOf({ paused: 'all' }))).rejects.toThrow(StoreUnavailable);
+    const pausing = setup.replay.change((stored) => ({ ...stored, paused: 'all' }), otto());
+    await expect(pausing).rejects.toThrow(StoreUnavailable);
 
     expect(standing()).toEqual(nothing);
+  });
+
+  test('keeps what is stored and what another changes at the same moment, also before anything was followed', async () => {
+    setup = create();
+    setup.database.change = changeOf({ paused: 'all' });
+    setup.database.onSave = () => {
+      setup.database.onSave = () => undefined;
+      setup.database.change = { ...changeOf({ paused: 'all', mode: 'instant' }), changedAt: new Date(5) };
+    };
+
+    await setup.replay.change((stored) => ({ ...stored, speed: 4 }), otto());
+
+    expect(setup.database.change?.setting).toEqual({ ...defaults, paused: 'all', mode: 'instant', speed: 4 });
+    expect(setup.replay.state().state).toBe('paused');
+  });
+
+  test('that others change again and again is given up, and who asked is told', async () => {
+    await begin();
+    let count = 0;
+    setup.database.onSave = () => {
+      count += 1;
+      setup.database.change = { ...changeOf({ speed: count }), changedAt: new Date(count) };
+    };
+
+    const changing = setup.replay.change((stored) => ({ ...stored, paused: 'all' }), otto());
+
+    await expect(changing).rejects.toThrow(StoreUnavailable);
+    expect([count, setup.database.change?.setting.paused]).toEqual([5, 'none']);
   });
 
   test('where the broker paces is that of the configuration, whatever was ever changed', async () => {

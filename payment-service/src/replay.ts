@@ -19,6 +19,8 @@ const unfollowedMs = 10_000;
 const byOperator = 'paused by an operator';
 const brokerAway = 'the broker is away';
 const byOther = 'another instance replays';
+// Two people at one time are many.
+const changeRoundsMax = 5;
 const empty: BacklogPosition = { messages: 0, oldestStoredAt: undefined, newestStoredAt: undefined };
 
 /**
@@ -32,6 +34,7 @@ export function createReplay(options: ReplayOptions): Replay {
   const progress = createProgress(options);
   let setting = defaults;
   let change: ReplayChange | undefined;
+  let stamp: unknown;
   let leads = false;
   let leaderSetsAside = false;
   let position: BacklogPosition | undefined;
@@ -77,6 +80,7 @@ export function createReplay(options: ReplayOptions): Replay {
   const obey = (seen: Followed) => {
     followed = { ok: true, sinceMs: clock(), told: false };
     change = brokerPaces ? undefined : seen.change;
+    stamp = seen.stamp;
     setting = change?.setting ?? defaults;
     leads = seen.leads;
     leaderSetsAside = seen.progress.settingAside;
@@ -174,10 +178,15 @@ export function createReplay(options: ReplayOptions): Replay {
       await Promise.all([sifting.stop(), backlog.stop(), running?.catch(() => undefined)]);
       if (leads) await store.release(owner).catch(() => undefined);
     },
-    change: async (next) => {
-      await store.save(next);
-      await inTurn(followSetting);
-    },
+    change: (to, by) =>
+      inTurn(async () => {
+        for (let round = 1; round <= changeRoundsMax; round += 1) {
+          // What is in memory may be of yesterday, or nothing yet: a pause that somebody else has set must not end with it.
+          await followSetting();
+          if (await store.save({ setting: to(setting), ...by }, stamp)) return followSetting();
+        }
+        throw new StoreUnavailable('others change the setting at the same time');
+      }),
     state: () => ({
       change,
       setting,

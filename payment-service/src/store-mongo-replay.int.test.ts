@@ -131,11 +131,13 @@ describe('the setting', () => {
   test('is what was saved last, and saving it keeps the lease and the progress', async () => {
     await follow('a', { progress: { settingAside: true, beganAt: null } });
 
-    await store.save({ ...change, reason: 'the first' });
-    await store.save(change);
+    const first = { ...change, changedAt: new Date(1), reason: 'the first' };
+    expect(await store.save(first, undefined)).toBe(true);
+    expect(await store.save(change, first.changedAt)).toBe(true);
 
     expect(await follow('b')).toEqual({
       change,
+      stamp: change.changedAt,
       leads: false,
       progress: { settingAside: true, beganAt: null },
     });
@@ -143,13 +145,22 @@ describe('the setting', () => {
   });
 
   test('can be saved before anybody led, and taking the lease keeps it', async () => {
-    await store.save(change);
+    await store.save(change, undefined);
 
     expect(await follow('a')).toMatchObject({ leads: true, change });
   });
 
+  test('is not saved over one that another saved meanwhile', async () => {
+    const other = { ...change, changedAt: new Date(1), reason: 'another' };
+    await store.save(other, undefined);
+
+    expect(await store.save(change, undefined)).toBe(false);
+    expect(await store.save(change, new Date(2))).toBe(false);
+    expect(await follow('a')).toMatchObject({ change: other, stamp: other.changedAt });
+  });
+
   test('that nobody can read is not obeyed, and is told once, and again when it is another one', async () => {
-    await store.save(change);
+    await store.save(change, undefined);
     const direct = await settings();
     await direct.updateOne({ _id: 'replay' }, { $set: { 'change.setting.speed': 100_000 } });
 
@@ -162,8 +173,10 @@ describe('the setting', () => {
     await direct.updateOne({ _id: 'replay' }, { $set: { 'change.setting.paused': 'nothing' } });
     await follow('a');
     expect(logged.said('replay.setting-unreadable')).toBe(2);
-    await store.save(change);
-    expect((await follow('a')).change).toEqual(change);
+    const { stamp } = await follow('a');
+    const mended = { ...change, changedAt: new Date(1) };
+    expect(await store.save(mended, stamp)).toBe(true);
+    expect((await follow('a')).change).toEqual(mended);
   });
 });
 
@@ -174,7 +187,7 @@ test('without the database every call says so', async () => {
   store = createMongoReplayStore({ link, log: logged.log });
   await mongod.kill();
 
-  for (const call of [() => follow('a'), () => store.release('a'), () => store.save(change)]) {
+  for (const call of [() => follow('a'), () => store.release('a'), () => store.save(change, undefined)]) {
     await expect(call()).rejects.toThrow(StoreUnavailable);
   }
 });
@@ -198,7 +211,7 @@ test('a server that fails with an error that nobody knows is waited for', async 
 
     await expect(ask(true)).rejects.toThrow(StoreUnavailable);
     await expect(ask(false)).rejects.toThrow(StoreUnavailable);
-    await expect(failing.save(change)).rejects.toThrow(StoreUnavailable);
+    await expect(failing.save(change, undefined)).rejects.toThrow(StoreUnavailable);
     await expect(failing.release('one')).rejects.toThrow(StoreUnavailable);
   } finally {
     await Promise.all(opened.splice(0).map((one) => one.close()));

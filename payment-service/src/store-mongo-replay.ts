@@ -41,7 +41,8 @@ export function createMongoReplayStore({ link, log }: { link: MongoLink; log: Lo
     follow: (candidacy) =>
       waited(async () => {
         const found = await (candidacy.candidate ? takeLease(settings(), candidacy) : settings().findOne(id));
-        return { change: readChange(found?.change), ...toFollowed(found, candidacy.owner) };
+        const stamp: unknown = found?.change?.changedAt;
+        return { change: readChange(found?.change), stamp, ...toFollowed(found, candidacy.owner) };
       }),
     release: (owner) =>
       waited(async () => {
@@ -49,9 +50,22 @@ export function createMongoReplayStore({ link, log }: { link: MongoLink; log: Lo
         const free = [{ $set: { 'lease.owner': '', 'lease.until': '$$NOW' } }];
         await settings().updateOne({ ...id, 'lease.owner': owner }, free);
       }),
-    save: (change) =>
+    save: (change, stamp) =>
       waited(async () => {
-        await settings().updateOne(id, { $set: { change } }, { upsert: true, ignoreUndefined: true });
+        const isFirst = stamp === undefined;
+        const unchanged = { ...id, 'change.changedAt': isFirst ? { $exists: false } : stamp };
+        try {
+          const { matchedCount, upsertedCount } = await settings().updateOne(
+            unchanged,
+            { $set: { change } },
+            { upsert: isFirst, ignoreUndefined: true },
+          );
+          return matchedCount + upsertedCount > 0;
+        } catch (error) {
+          // The document is there, with a change in it.
+          if (isDuplicateKey(error)) return false;
+          throw error;
+        }
       }),
   };
 }
@@ -99,7 +113,7 @@ async function takeLease(
   }
 }
 
-function toFollowed(found: ReplayDocument | null, owner: string): Omit<Followed, 'change'> {
+function toFollowed(found: ReplayDocument | null, owner: string): Omit<Followed, 'change' | 'stamp'> {
   const { lease } = found ?? {};
   return {
     leads: lease?.owner === owner,

@@ -1,19 +1,19 @@
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
-import express, { type Express } from 'express';
+import { dirname, extname, join } from 'node:path';
+import type { Express } from 'express';
 import helmet from 'helmet';
 
 // What the page loads; the package's other files are source maps, other builds, and its version.
-const pageFiles: ReadonlySet<string> = new Set([
-  '/',
-  '/index.html',
-  '/index.css',
-  '/swagger-ui.css',
-  '/swagger-ui-bundle.js',
-  '/swagger-ui-standalone-preset.js',
-  '/favicon-16x16.png',
-  '/favicon-32x32.png',
-]);
+const pageFiles = [
+  'index.html',
+  'index.css',
+  'swagger-ui.css',
+  'swagger-ui-bundle.js',
+  'swagger-ui-standalone-preset.js',
+  'favicon-16x16.png',
+  'favicon-32x32.png',
+];
 
 const pageHeaders = helmet({
   contentSecurityPolicy: {
@@ -45,14 +45,23 @@ const pageStart = `window.onload = () => { window.ui = SwaggerUIBundle({ url: '/
 /** A readable page of the API from a package on disk: it works without internet. */
 export function mountPages(app: Express): void {
   const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
-  const files = express.static(folder, { acceptRanges: false });
+  // In memory, 2 MB: a file that is opened for an answer stays open where the answer never has its turn on its line, and
+  // whoever asks for many and reads none would take all that a process can open.
+  const files = new Map(pageFiles.map((name) => [`/${name}`, readFileSync(join(folder, name))]));
   app.get(
     '/api-docs/swagger-initializer.js',
     pageHeaders,
     (_req, res) => void res.type('text/javascript').send(pageStart),
   );
   app.use('/api-docs', (req, res, next) => {
-    if (!pageFiles.has(req.path)) return next();
-    pageHeaders(req, res, (error) => (error === undefined ? files(req, res, next) : next(error)));
+    const file = files.get(req.path === '/' ? '/index.html' : req.path);
+    if (file === undefined || !['GET', 'HEAD'].includes(req.method)) return next();
+    pageHeaders(req, res, (error) => {
+      if (error !== undefined) return next(error);
+      // What the page names is beside it.
+      if (req.originalUrl.split('?', 1)[0] === '/api-docs') return res.redirect(301, '/api-docs/');
+      const type = req.path === '/' ? '.html' : extname(req.path);
+      res.set('cache-control', 'public, max-age=0').type(type).send(file);
+    });
   });
 }

@@ -157,7 +157,7 @@ export function fakeReplay({
   change = async () => undefined,
 }: {
   now?: Partial<ReplayState>;
-  change?: Replay['change'];
+  change?: (change: ReplayChange) => Promise<void>;
 } = {}): Replay {
   const defaults = { mode: 'original', speed: 1, finishWithinMs: null, paused: 'none' } as const;
   let changed: ReplayChange | undefined;
@@ -167,7 +167,8 @@ export function fakeReplay({
     followOnce: async () => undefined,
     run: async () => undefined,
     stop: async () => undefined,
-    change: async (next) => {
+    change: async (to, by) => {
+      const next = { setting: to(changed?.setting ?? defaults), ...by };
       await change(next);
       changed = next;
     },
