@@ -14,7 +14,7 @@ export default {
   globalSetup: './test/global-setup.js',
   globalTeardown: './test/global-teardown.js',
   testSequencer: './test/order-of-files.js',
-  // Twice the cores: the order of the files sees to it that half of them wait.
+  // Twice the cores: the order of the files has some of them wait at any time.
   maxWorkers: 4,
   testTimeout: 60_000,
 };

@@ -1,6 +1,6 @@
 // In which order the files of tests begin, four at a time on two cores. Some of them mostly wait, for ack waits, elections and
-// growing pauses: those are spread among those that work, so that at nearly any time two files wait and two work. The unit
-// tests come last, since nothing in them depends on how busy the machine is.
+// growing pauses: those are spread among those that work, so that fewer work at one time. The unit tests come last, since
+// hardly anything in them depends on how busy the machine is.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
@@ -34,7 +34,7 @@ const working = [
   'nats/src/subscription.int.test.ts',
   'nats/src/publisher-contract.int.test.ts',
 ];
-/** So many that work begin after each one that waits: then both end together. */
+/** So many that work begin after each one that waits: with the times of today both are through at about the same time. */
 const worksForOneThatWaits = 4;
 
 for (const name of [...waiting, ...working]) {

@@ -78,7 +78,7 @@ function violationLine(results: readonly Result[]): string {
   const count = results.reduce((sum, { violations }) => sum + violations.length, 0);
   const stoodStillMs = Math.max(...results.map((result) => result.stoodStillMs));
   return (
-    `The harness, which all answers pass and which takes their time, stood still for ${stoodStillMs} ms at most. ` +
+    `The harness, through which all answers pass and which times them, stood still for ${stoodStillMs} ms at most. ` +
     (count === 0 ? 'No promise was broken.' : `${count} promises were broken; see the report.`)
   );
 }

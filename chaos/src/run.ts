@@ -23,7 +23,7 @@ export interface Result {
   counts: Counts;
   /** Seconds from the last fault until everything had drained. */
   quietAfterMs: number;
-  /** For how long the harness itself did nothing, at the most: more of it than an answer is late by, and it is not late. */
+  /** The longest time for which the harness reacted to nothing; an answer can seem late by as much. */
   stoodStillMs: number;
   injections: Injection[];
   /** Per fault, how much showed that it happened; 0 fails the run. */
@@ -204,7 +204,7 @@ function watchRecord(onlooker: Onlooker) {
   };
 }
 
-/** For how long the harness did nothing at the most: so much too long an answer can seem, since it is read here. */
+/** The longest time for which the harness reacted to nothing. */
 function watchOurselves() {
   const delay = monitorEventLoopDelay({ resolution: 10 });
   delay.enable();

@@ -19,7 +19,7 @@ export interface BrokerCheckOptions {
   /** `warn` runs all the same on unsafe settings. */
   preflight: 'strict' | 'warn';
   log: Log;
-  /** Called once, when the first look finds settings that can lose a payment and `preflight` is strict. */
+  /** Called when the first look at what is there finds settings that can lose a payment and `preflight` is strict. */
   onUnsafe: (reason: Error) => void;
 }
 
@@ -37,6 +37,8 @@ export function watchBroker({ broker, mode, streams, preflight, log, onUnsafe }:
   let looked = false;
   // Known to be missing since the look before; at the first one whatever is not there.
   let missing = true;
+  // Something that could lose a payment once it is there.
+  let incomplete = true;
   let lines = '';
   let looking: Promise<void> | undefined;
 
@@ -69,14 +71,16 @@ export function watchBroker({ broker, mode, streams, preflight, log, onUnsafe }:
       else log.info({ done: line }, 'broker.provisioned');
     }
     missing = report.findings.some((finding) => finding.setting === 'existence');
+    const wasIncomplete = incomplete;
     const unsafe = report.findings.filter((finding) => finding.severity === 'unsafe');
+    incomplete = unsafe.some((finding) => finding.setting === 'existence');
     const [first] = unsafe;
     const tolerated = preflight === 'warn' && unsafe.every((finding) => finding.setting !== 'existence');
     const detail = first === undefined ? `nats-server ${report.serverVersion}` : findingLine(first);
     change({ ok: isSafe(report) || tolerated, detail, report }, report.findings);
-    // What does not exist yet cannot lose anything: that is waited for.
+    // What does not exist yet cannot lose anything: that is waited for, and looked at like the first time when it is there.
     const losing = unsafe.filter((finding) => finding.setting !== 'existence');
-    if (!looked && losing.length > 0 && preflight === 'strict') onUnsafe(new Error(unsafeReason));
+    if (wasIncomplete && losing.length > 0 && preflight === 'strict') onUnsafe(new Error(unsafeReason));
     looked = true;
   };
 

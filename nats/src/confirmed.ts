@@ -15,7 +15,8 @@ export interface ConfirmedOptions {
   clock: () => number;
 }
 
-// Those of batches and of single messages that are on their way together may be heard in another order.
+// Two batches of 500 and ten single messages may be heard in another order, and other gateways publish between them. A stream
+// that was still smaller than this is known as another one only by a publish that found none.
 const disorderMax = 2_000;
 
 /**

@@ -36,7 +36,7 @@ let link: MongoLink;
 let store: TransactionStore;
 let redrives: RedriveStore;
 let letters: DeadLetters;
-const broken = { fold: false, database: false, removal: false };
+const broken = { fold: false, database: false, removal: false, lastTrace: false };
 let api: TestApi;
 const seen = new Set<string>();
 const now = () => new Date();
@@ -60,7 +60,14 @@ beforeAll(async () => {
   const real = createMongoStore({ uri, log, link });
   [broker] = await Promise.all([startTestBroker(), real.prepare(AbortSignal.timeout(20_000))]);
   store = breakable(real);
-  redrives = createMongoRedrives({ link });
+  const traces = createMongoRedrives({ link });
+  redrives = {
+    ...traces,
+    finish: async (id, result) => {
+      if (broken.lastTrace && result.removed) throw new StoreUnavailable('away');
+      await traces.finish(id, result);
+    },
+  };
   const found = createDeadLetters({ broker: broker.connection });
   letters = {
     ...found,
@@ -72,7 +79,9 @@ beforeAll(async () => {
   const redriver = createRedriver({ letters, decide: decideIn(store), redrives, log, now });
   api = await startApi(store, { tokens, open: true, letters, redriver, redrives });
 });
-afterEach(() => void Object.assign(broken, { fold: false, database: false, removal: false }));
+afterEach(() => {
+  Object.assign(broken, { fold: false, database: false, removal: false, lastTrace: false });
+});
 afterAll(async () => {
   await api.close();
   await store.close();
@@ -296,6 +305,19 @@ describe('POST /dead-letters/:sequence/redrive', () => {
     expect(answer).toMatchObject({ status: 503, body: { code: 'database-unavailable' } });
     expect((await api.call(`/dead-letters/${sequence}`)).body.lastRedrive.result).toBeNull();
     expect((await redrive(sequence)).body.outcome).toBe('applied');
+  });
+
+  test('is answered with what was done when the database goes away behind it, and its trace says so', async () => {
+    const { sequence } = await putOneAside();
+
+    broken.lastTrace = true;
+    const answer = await redrive(sequence);
+    broken.lastTrace = false;
+
+    expect(answer).toMatchObject({ status: 200, body: { outcome: 'applied', removed: true } });
+    expect((await api.call(`/dead-letters/${sequence}`)).status).toBe(404);
+    const { items } = (await api.call(`/redrives?sequence=${sequence}&limit=1`)).body;
+    expect(items).toMatchObject([{ sequence, result: { outcome: 'applied', removed: false } }]);
   });
 
   test('needs an operator, and a reason', async () => {

@@ -89,7 +89,13 @@ export const openapi: object = createDocument({
         requestParams: { query: listQuerySchema },
         responses: {
           '200': { description: 'A page', ...json(transactionPageSchema) },
-          ...problemResponses('invalid-parameter', 'unauthorized', 'forbidden', 'database-unavailable'),
+          ...problemResponses(
+            'invalid-parameter',
+            'unauthorized',
+            'forbidden',
+            'too-many-requests',
+            'database-unavailable',
+          ),
         },
       },
     },

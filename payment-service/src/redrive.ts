@@ -59,9 +59,11 @@ export function createRedriver({ letters, decide, redrives, log, now }: Redriver
     const { sequence } = letter;
     const id = await redrives.begin({ letter: letter.id, sequence, by, at: now(), reason });
     const { err, ...outcome } = await applyAgain(letter, decide);
-    const result =
-      outcome.outcome === 'failed' ? { ...outcome, removed: false } : await remove(letter, outcome);
-    await redrives.finish(id, result);
+    // Before it is taken out: when that is the last that can be done, the trace says what came of it all the same.
+    const applied = { ...outcome, removed: false };
+    await redrives.finish(id, applied);
+    const result = outcome.outcome === 'failed' ? applied : await remove(letter, outcome);
+    if (result.removed) await redrives.finish(id, result).catch(unlessAway);
     const level = result.outcome === 'applied' || result.outcome === 'duplicate' ? 'info' : 'error';
     const line = { sequence, letter: letter.id, traceId: traceIdIn(letter.message), by, reason };
     log[level]({ ...line, ...result, err }, 'dead-letter.redriven');
@@ -119,6 +121,11 @@ export function createRedriver({ letters, decide, redrives, log, now }: Redriver
     },
   };
 }
+
+/** It is done and will be told; only that it was taken out is not in the trace. */
+const unlessAway = (error: unknown) => {
+  if (!(error instanceof StoreUnavailable)) throw error;
+};
 
 type Again = Omit<RedriveResult, 'removed'> & { err?: unknown };
 

@@ -30,8 +30,8 @@ export interface MongoLink {
   /** Past mongoose: for what has no model, since nothing but its own store writes it. */
   collection<Stored extends mongo.Document>(name: string): mongo.Collection<Stored>;
   /**
-   * Makes an index with the first call that succeeds. For those that nothing relies on but speed and tidiness: one that the
-   * database refuses, such as one that is there with other options, is told and waited for no more.
+   * Makes an index with the first call that reaches the database. For those that nothing relies on but speed and tidiness: one
+   * that is refused, such as one that is there with other options, is told as an error, and tried again at the next start.
    */
   indexOnce(create: () => Promise<unknown>): () => Promise<void>;
   /**

@@ -7,7 +7,9 @@ type RedriveDocument = Redrive & { _id: mongoose.Types.ObjectId };
 /** The record of redrives in MongoDB, collection `redrives`: one document each. */
 export function createMongoRedrives({ link }: { link: MongoLink }): RedriveStore {
   const redrives = () => link.collection<RedriveDocument>('redrives');
-  const ensureIndex = link.indexOnce(() => redrives().createIndex({ letter: 1, _id: -1 }));
+  const ensureIndex = link.indexOnce(() =>
+    redrives().createIndexes([{ key: { letter: 1, _id: -1 } }, { key: { sequence: 1, _id: -1 } }]),
+  );
 
   return {
     begin: (redrive) =>

@@ -124,6 +124,9 @@ async function writeChanges(
   }
 }
 
+/** A filter that nothing or hardly anything meets has the database look at all that an index names. */
+const listWithinMs = 3_000;
+
 async function listTransactions(
   model: Model<TransactionDocument>,
   { status, source, action, from, to, limit, after }: ListFilter,
@@ -142,6 +145,7 @@ async function listTransactions(
   const found = await query
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
+    .maxTimeMS(listWithinMs)
     .lean();
   const items = found.slice(0, limit);
   const last = items.at(-1);

@@ -102,7 +102,7 @@ export function createTimetable(initialPace: Pace): Timetable {
     },
     deliveries: () => held.map(({ delivery }) => delivery),
     size: () => held.length,
-    bytes: () => bytesOf(held.map(({ delivery }) => delivery)),
+    bytes: () => held.reduce((sum, { delivery }) => sum + delivery.data.length, 0),
     nextDueAtMs: () => held[0]?.dueAtMs,
     lastDueAtMs: () => held.at(-1)?.dueAtMs,
   };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { testMongoUri } from '../../test/harness.ts';
+import { eventually, testMongoUri } from '../../test/harness.ts';
 import type { IncomingEvent } from './domain/record.ts';
 import { recordEvents } from './record-events.ts';
 import type { TransactionStore } from './store.ts';
@@ -133,6 +133,36 @@ describe('GET /transactions/:txId', () => {
 });
 
 describe('GET /transactions', () => {
+  test('is answered 429 while four pages are being read, and read again behind them', async () => {
+    let read = () => {};
+    const gate = new Promise<void>((resolve) => {
+      read = resolve;
+    });
+    let asked = 0;
+    const slow = await startApi({
+      ...store,
+      listTransactions: async (filter) => {
+        asked += 1;
+        await gate;
+        return store.listTransactions(filter);
+      },
+    });
+    const pages = Array.from({ length: 4 }, () => slow.call('/transactions?limit=1'));
+    await eventually(() => asked, { until: (count) => count === 4 });
+
+    const fifth = await slow.call('/transactions?limit=1');
+    read();
+
+    expect([fifth.status, fifth.body.code, fifth.headers.get('retry-after')]).toEqual([
+      429,
+      'too-many-requests',
+      '1',
+    ]);
+    expect((await Promise.all(pages)).map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect((await slow.call('/transactions?limit=1')).status).toBe(200);
+    await slow.close();
+  });
+
   beforeAll(async () => {
     for (let index = 0; index < 7; index += 1) {
       await record(

@@ -1,9 +1,15 @@
 import { txIdSchema } from '@paystream/nats';
 import { addToLine, askAgain, type Door, onlyMethods, Problem, parseInput, pause } from '@paystream/runtime';
 import type { Express, Response } from 'express';
-import { compareEvents } from './domain/transaction.ts';
+import { type AnomalyCode, compareEvents } from './domain/transaction.ts';
 import { listQuerySchema, transactionQuerySchema } from './schemas.ts';
-import type { PagePosition, StoredTransaction, TransactionStore, TransactionSummary } from './store.ts';
+import type {
+  ListFilter,
+  PagePosition,
+  StoredTransaction,
+  TransactionStore,
+  TransactionSummary,
+} from './store.ts';
 import { StoreUnavailable } from './store.ts';
 
 export interface TransactionRoutesOptions {
@@ -16,10 +22,29 @@ export interface TransactionRoutesOptions {
 // A waiting request looks this often; 100 of them are 500 small reads a second.
 const lookEveryMs = 200;
 const waitersMax = 100;
+// What no index answers as a whole can take the database seconds: a few at one time, and each for a bounded one. Payments are
+// written over the same connections.
+const listsMax = 4;
 
 /** `GET /transactions/:txId` and `GET /transactions`. */
 export function mountTransactions(app: Express, { door, store, stopping }: TransactionRoutesOptions): void {
   let waiters = 0;
+  let lists = 0;
+
+  const listed = async (filter: ListFilter) => {
+    if (lists >= listsMax) {
+      throw askAgain('too-many-requests', `${listsMax} pages are being read already.`, 1);
+    }
+    lists += 1;
+    try {
+      return await guarded(
+        () => store.listTransactions(filter),
+        'The page could not be read in time; ask again, or for less.',
+      );
+    } finally {
+      lists -= 1;
+    }
+  };
 
   const untilChanged = async (txId: string, known: string | undefined, waitS: number, res: Response) => {
     const deadline = performance.now() + waitS * 1_000;
@@ -59,14 +84,12 @@ export function mountTransactions(app: Express, { door, store, stopping }: Trans
 
   app.get('/transactions', door.needs('viewer'), async (req, res) => {
     const { cursor, from, to, ...query } = parseInput(listQuerySchema, req.query);
-    const { items, next } = await guarded(() =>
-      store.listTransactions({
-        ...query,
-        from: from === undefined ? undefined : new Date(from),
-        to: to === undefined ? undefined : new Date(to),
-        after: cursor === undefined ? undefined : readCursor(cursor),
-      }),
-    );
+    const { items, next } = await listed({
+      ...query,
+      from: from === undefined ? undefined : new Date(from),
+      to: to === undefined ? undefined : new Date(to),
+      after: cursor === undefined ? undefined : readCursor(cursor),
+    });
     res.set('cache-control', 'no-store');
     res.json({ items: items.map(summaryBody), nextCursor: next === undefined ? null : writeCursor(next) });
   });
@@ -117,12 +140,13 @@ function summaryBody(transaction: TransactionSummary) {
 
 /** The history stands in fold order, each event with the anomalies it caused. */
 function transactionBody(transaction: StoredTransaction) {
-  const codes = (n: number) =>
-    transaction.anomalies.filter((anomaly) => anomaly.n === n).map(({ code }) => code);
+  // Both can have ten thousand entries.
+  const codesOf = new Map<number, AnomalyCode[]>();
+  for (const { n, code } of transaction.anomalies) codesOf.set(n, [...(codesOf.get(n) ?? []), code]);
   const ordered = [...transaction.actionHistory].sort(compareEvents);
   return {
     ...summaryBody(transaction),
-    actionHistory: ordered.map((entry) => ({ ...entry, anomalies: codes(entry.n) })),
+    actionHistory: ordered.map((entry) => ({ ...entry, anomalies: codesOf.get(entry.n) ?? [] })),
     conflicts: transaction.conflicts,
   };
 }

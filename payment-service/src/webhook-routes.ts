@@ -83,7 +83,10 @@ function published(translated: Translated): Extract<Translated, { kind: 'publish
     case 'unreadable':
       throw new Problem('translation-failed', translated.detail);
     case 'unavailable':
-      throw askAgain('broker-unavailable', `It was not translated: ${translated.detail}.`);
+      throw askAgain(
+        'broker-unavailable',
+        `It may not have been translated: ${translated.detail}; ask again, nothing is published twice.`,
+      );
     default:
       return translated satisfies never;
   }

@@ -89,7 +89,7 @@ export function trackConnections(server: Server, { max }: { max: number }): Conn
 
 /**
  * When a connection breaks, Node closes the answer that was on its way. Of those that wait behind it nobody hears any more:
- * whoever waits for their end would wait for ever.
+ * whoever waits for their end would wait for ever. One that was just done with may be closed twice by this.
  */
 function closeUnsent({ res }: Exchange): void {
   if (res.socket !== null) return;

@@ -12,7 +12,7 @@ export interface Bodies {
 
 export interface Body {
   bytes: Uint8Array;
-  /** To be called once: who read it keeps nothing of it. A sender that has gone takes no body out of our memory. */
+  /** To be called once, when the handler is through: a sender that has gone takes no body out of our memory. */
   done(): void;
 }
 
