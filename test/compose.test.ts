@@ -42,6 +42,10 @@ const imageOf = ({ build }: ComposeService) =>
   images.find(({ workspace }) => build?.dockerfile === `${workspace}/Dockerfile`);
 const secondsOf = (text: string | undefined) => Number(/^(\d+)s$/.exec(text ?? '')?.[1]);
 
+/** As parseConfig takes it: an empty value means "not set". */
+const givenOf = (environment: Record<string, string>) =>
+  Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+
 describe('docker-compose.yml', () => {
   test.each(ours)(
     'gives $name only variables that it knows, and values that it takes',
@@ -49,11 +53,26 @@ describe('docker-compose.yml', () => {
       const environment = environmentOf(service, variables);
 
       expect(Object.keys(environment).filter((name) => !(name in schema.shape))).toEqual([]);
-      // As parseConfig takes it: an empty value means "not set".
-      const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-      expect(schema.safeParse(given).error).toBeUndefined();
+      expect(schema.safeParse(givenOf(environment)).error).toBeUndefined();
     },
   );
+
+  test('gives all three the settings of the streams, so that none finds what another has made wrong', () => {
+    const said = {
+      ...variables,
+      STREAM_MAX_BYTES: '500000000',
+      DUPLICATE_WINDOW: '5m',
+      REPLAY_MODE: 'broker',
+    };
+    const parsed = ours.map(({ service, schema }) => schema.parse(givenOf(environmentOf(service, said))));
+
+    for (const streams of parsed)
+      expect(streams).toMatchObject({
+        STREAM_MAX_BYTES: 500_000_000,
+        DUPLICATE_WINDOW: 300_000,
+        REPLAY_MODE: 'broker',
+      });
+  });
 
   test('takes no variable that .env.example does not name', () => {
     expect(interpolations().filter(({ name }) => !(name in example))).toEqual([]);

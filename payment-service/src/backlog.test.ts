@@ -10,6 +10,8 @@ interface Setup {
   queue: FakeQueue;
   /** Stored time and moment of each that was applied. */
   applied: [storedAtMs: number, atMs: number][];
+  /** How many were applied together, call by call. */
+  counts: number[];
   /** In the place of the next batches; each is used once. */
   next: (() => Promise<void>)[];
   pings: { count: number; isAway: boolean };
@@ -38,9 +40,11 @@ function create(): Setup {
   const now = () => performance.now() - startedAt;
   const applied: Setup['applied'] = [];
   const next: Setup['next'] = [];
+  const counts: number[] = [];
   const pings = { count: 0, isAway: false };
   let tellAway: () => void = () => undefined;
   const apply: Apply = async (_subscription, deliveries) => {
+    counts.push(deliveries.length);
     try {
       await next.shift()?.();
     } catch (error) {
@@ -74,7 +78,7 @@ function create(): Setup {
     tellAway();
   };
   const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
-  return { backlog, queue, applied, next, pings, loseDatabase, said, now, pass };
+  return { backlog, queue, applied, counts, next, pings, loseDatabase, said, now, pass };
 }
 
 const away = async () => {
@@ -119,6 +123,8 @@ describe('a backlog', () => {
 
     await setup.pass(3_000);
     expect([setup.queue.waiting(), setup.backlog.state()]).toEqual([0, { done: 21, held: 0 }]);
+    // What was due meanwhile: 4 MiB at a time.
+    expect(setup.counts).toEqual([1, 1, 1, 1, 1, 4, 4, 4, 4]);
   });
 
   test('is fetched two seconds ahead, and no further', async () => {
