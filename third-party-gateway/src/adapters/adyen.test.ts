@@ -152,6 +152,51 @@ describe('an item', () => {
     ]);
   });
 
+  test.each([
+    ['CAPTURE', 'true', 1_000],
+    ['CAPTURE_FAILED', 'true', 0],
+  ])(
+    '%s says again what was captured by itself, and is not one more capture',
+    (eventCode, success, amount) => {
+      const one = signed(item({ eventCode, success, pspReference: 'PSP2', originalReference: 'PSP1' }));
+
+      const [event] = eventsOf(decide(one, { captureMode: 'auto' }));
+      expect(event).toMatchObject({ txId: 'adyen:PSP1', action: 'CAPTURED', amount });
+      expect(event?.reference).toBeUndefined();
+    },
+  );
+
+  test('that cancels has a reference of its own: a second one that fails says nothing of the first', () => {
+    const cancel = (pspReference: string, success: string) =>
+      item({ eventCode: 'CANCELLATION', pspReference, originalReference: 'PSP1', success });
+
+    expect(eventsOf(decide(signed(cancel('C1', 'true'), cancel('C2', 'false'))))).toMatchObject([
+      { action: 'CANCELED', reference: 'C1', amount: 1_000 },
+      { action: 'CANCELED', reference: 'C2', amount: 0 },
+    ]);
+  });
+
+  test.each([
+    ['CHARGEBACK', 1_000],
+    ['CHARGEBACK_REVERSED', 0],
+    ['SECOND_CHARGEBACK', 1_000],
+    ['PREARBITRATION_WON', 0],
+    ['PREARBITRATION_LOST', 1_000],
+  ])(
+    '%s is the last word on its dispute, and is kept where it does not say of which payment',
+    (eventCode, amount) => {
+      const said = { eventCode, pspReference: 'D1' };
+
+      expect(eventsOf(decide(signed(item({ ...said, originalReference: 'PSP1' }))))).toMatchObject([
+        { txId: 'adyen:PSP1', action: 'DISPUTED', reference: 'D1', amount },
+      ]);
+      expect(decide(signed(item(said)))).toMatchObject({
+        events: [],
+        unmapped: ['item 1 does not say of which payment it is'],
+      });
+    },
+  );
+
   test('says its success as a text or as a boolean', () => {
     expect(eventsOf(decide(signed(item({ success: false }))))).toMatchObject([
       { action: 'DECLINED', eventId: 'PSP1:AUTHORISATION:false' },
@@ -176,8 +221,14 @@ describe('an item', () => {
   test.each([
     ['of another account', item({ merchantAccountCode: 'Other' })],
     ['of a type that nobody mapped', item({ eventCode: 'REPORT_AVAILABLE' })],
-    ['about a failure that did not happen', item({ eventCode: 'CAPTURE_FAILED', success: 'false' })],
-    ['that cancels nothing', item({ eventCode: 'CANCELLATION', amount: { value: 0, currency: 'EUR' } })],
+    [
+      'about a failure that did not happen',
+      item({ eventCode: 'CAPTURE_FAILED', originalReference: 'PSP1', success: 'false' }),
+    ],
+    [
+      'that cancels nothing',
+      item({ eventCode: 'CANCELLATION', originalReference: 'PSP1', amount: { value: 0, currency: 'EUR' } }),
+    ],
     ['in no currency', item({ amount: { value: 1, currency: 'XXX' } })],
     ['with an amount that is a text', item({ amount: { value: '1000', currency: 'EUR' } })],
   ])('%s is kept and makes no event, and those beside it do', (_name, one) => {

@@ -47,9 +47,12 @@ export const adyen: Adapter<typeof settings> = {
       const type = `${textOf(item.eventCode)} ${textOf(item.success)}`;
       const said = saidBy.get(type)?.(captureMode);
       const isOther = account !== undefined && merchantAccountCode !== account;
+      // Only an authorisation is the payment; all else happens to one, and Adyen names it only where it is told to.
+      const isAlone = !type.startsWith('AUTHORISATION ') && textOf(item.originalReference) === '';
       if (isOther) unmapped.push(`item ${index + 1} is of another account than the one that is set`);
       else if (said === undefined)
         unmapped.push(`nothing is made of item ${index + 1}: ${type.slice(0, 100)}`);
+      else if (isAlone) unmapped.push(`item ${index + 1} does not say of which payment it is`);
       else if (said.action === 'CANCELED' && said.stands && objectOf(item.amount).value === 0)
         // An amount of 0 is our word for one that did not happen.
         unmapped.push(`item ${index + 1} is a cancellation that does not say of how much`);
@@ -111,7 +114,7 @@ interface Said {
   action: string;
   /** False: it failed or came back, and then nothing of it stands. */
   stands: boolean;
-  /** A capture, a refund and a dispute have a reference of their own beside the payment's. */
+  /** What is asked for by a request of its own has a reference beside the payment's: the failure of one says nothing of another. */
   isPart: boolean;
 }
 
@@ -122,6 +125,10 @@ const part =
 const whole =
   (action: string, stands: boolean): SaidBy =>
   () => ({ action, stands, isPart: false });
+/** What Adyen captured by itself is the authorised amount: another capture of it says it again, and a failed one takes it back. */
+const capture =
+  (stands: boolean): SaidBy =>
+  (captureMode) => ({ action: 'CAPTURED', stands, isPart: captureMode === 'manual' });
 const authorised: SaidBy = (captureMode) => ({
   action: captureMode === 'auto' ? 'APPROVED' : 'AUTHORIZED',
   stands: true,
@@ -132,16 +139,21 @@ const authorised: SaidBy = (captureMode) => ({
 const saidBy: ReadonlyMap<string, SaidBy> = new Map([
   ['AUTHORISATION true', authorised],
   ['AUTHORISATION false', whole('DECLINED', true)],
-  ['CAPTURE true', part('CAPTURED', true)],
-  ['CAPTURE false', part('CAPTURED', false)],
-  ['CAPTURE_FAILED true', part('CAPTURED', false)],
-  ['CANCELLATION true', whole('CANCELED', true)],
-  ['CANCELLATION false', whole('CANCELED', false)],
+  ['CAPTURE true', capture(true)],
+  ['CAPTURE false', capture(false)],
+  ['CAPTURE_FAILED true', capture(false)],
+  ['CANCELLATION true', part('CANCELED', true)],
+  ['CANCELLATION false', part('CANCELED', false)],
   ['REFUND true', part('REFUNDED', true)],
   ['REFUND false', part('REFUNDED', false)],
   ['REFUND_FAILED true', part('REFUNDED', false)],
   ['CHARGEBACK true', part('DISPUTED', true)],
   ['CHARGEBACK false', part('DISPUTED', false)],
+  // One dispute, one reference: the last word on it counts.
+  ['CHARGEBACK_REVERSED true', part('DISPUTED', false)],
+  ['SECOND_CHARGEBACK true', part('DISPUTED', true)],
+  ['PREARBITRATION_WON true', part('DISPUTED', false)],
+  ['PREARBITRATION_LOST true', part('DISPUTED', true)],
 ]);
 
 function candidateOf(source: string, item: Json, { action, stands, isPart }: Said): Candidate {

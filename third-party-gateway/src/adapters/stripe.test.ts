@@ -211,8 +211,39 @@ describe('an event of Stripe', () => {
     ['acct_2', 0],
     [undefined, 0],
   ])('of the account %s makes %i events where acct_1 is set', (account, count) => {
-    const taken = eventsOf({ ...refund('succeeded'), account }, sourceWith({ account: 'acct_1' }, false));
+    const event = { ...refund('succeeded'), account, livemode: true };
+    const taken = eventsOf(event, sourceWith({ account: 'acct_1' }, false));
 
     expect(taken?.events).toHaveLength(count);
   });
+
+  // Stripe sends test events of a connected account to the live endpoint, signed with its secret.
+  test.each([
+    ['a live one', true, { account: 'acct_1' }, 1],
+    ['a test one', false, { account: 'acct_1' }, 0],
+    ['one that does not say', undefined, { account: 'acct_1' }, 0],
+    ['a test one', false, { account: 'acct_1', livemode: false }, 1],
+    ['a live one', true, { livemode: false }, 0],
+    ['a test one', false, { livemode: true }, 0],
+    ['a test one', false, {}, 1],
+  ])('%s (livemode: %s) with the settings %j makes %i events', (_name, livemode, settings, count) => {
+    const event = { ...refund('succeeded'), account: 'acct_1', livemode };
+    const taken = eventsOf(event, sourceWith(settings, false));
+
+    expect([taken?.events.length, taken?.unmapped.length]).toEqual([count, 1 - count]);
+  });
+
+  test.each([
+    ['2024-10-28.acacia', 1],
+    ['2025-03-31.basil', 0],
+    ['2026-01-28', 0],
+    [undefined, 0],
+  ])(
+    'about a refund with API version %s is applied, with %i doubts for a person to see',
+    (version, doubts) => {
+      const taken = eventsOf({ ...refund('succeeded'), api_version: version });
+
+      expect([taken?.events.length, taken?.unmapped.length]).toEqual([1, doubts]);
+    },
+  );
 });

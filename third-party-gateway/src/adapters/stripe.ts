@@ -14,6 +14,8 @@ const settings = {
     .string()
     .regex(/^acct_[A-Za-z0-9]{1,64}$/, 'must be acct_…')
     .optional(),
+  /** The mode whose events are taken. Stripe sends those of test mode to a live endpoint for connected accounts, too. */
+  livemode: z.boolean('must be true or false').optional(),
 };
 
 const refused = (code: RefusalCode): Verdict => ({ kind: 'refused', code });
@@ -51,13 +53,18 @@ export const stripe: Adapter<typeof settings> = {
     return { kind: 'verified', keyId };
   },
 
-  translate: (body, { source, settings: { account } }) => {
+  translate: (
+    body,
+    { source, settings: { account, livemode = account === undefined ? undefined : true } },
+  ) => {
     const event = objectOf(body);
     const type = textOf(event.type);
     const said = saidBy.get(type);
     if (said === undefined) return unmapped(`nothing is made of events of the type ${type.slice(0, 100)}`);
     if (account !== undefined && event.account !== account)
       return unmapped('the event is of another account than the one that is set');
+    if (livemode !== undefined && event.livemode !== livemode)
+      return unmapped(`the event is not of the mode that is taken (livemode: ${livemode})`);
     const object = objectOf(objectOf(event.data).object);
     const { payment, ...rest } = said(object);
     const candidate: Candidate = {
@@ -67,7 +74,7 @@ export const stripe: Adapter<typeof settings> = {
       eventId: event.id,
       occurredAt: timeOf(event.created),
     };
-    return { kind: 'translated', candidates: [candidate], unmapped: [] };
+    return { kind: 'translated', candidates: [candidate], unmapped: doubtOf(type, event) };
   },
 
   sign: ({ body, keys, at }) => {
@@ -79,6 +86,14 @@ export const stripe: Adapter<typeof settings> = {
 
 function unmapped(why: string) {
   return { kind: 'translated' as const, candidates: [], unmapped: [why] };
+}
+
+// Before it Stripe made a refund of what was authorised and never captured (its changelog of that day).
+const firstVersion = '2025-03-31';
+
+function doubtOf(type: string, { api_version: version }: Json): string[] {
+  if (!type.startsWith('refund.') || textOf(version) === '' || textOf(version) >= firstVersion) return [];
+  return [`before API version ${firstVersion} a refund can be the release of an authorisation: look at it`];
 }
 
 /** What an object of Stripe's says about the payment intent of this id. */
