@@ -1,4 +1,4 @@
-// In which order the files of tests begin, four at a time on two cores. Some of them mostly wait, for ack waits, elections and
+// In which order the files of tests begin, three at a time on two cores. Some of them mostly wait, for ack waits, elections and
 // growing pauses: those are spread among those that work, so that fewer work at one time. The unit tests come last, since
 // hardly anything in them depends on how busy the machine is.
 import { existsSync } from 'node:fs';
