@@ -130,8 +130,8 @@ export function createGroupCommit(broker: BrokerConnection, onSend: (count: numb
 
   /** Who waits for the same id hears of it, and the next one asks anew. What nobody waits for is held no longer. */
   const dropGone = () => {
-    if (!queue.some(({ isGone }) => isGone())) return;
     const gone = queue.filter(({ isGone }) => isGone());
+    if (gone.length === 0) return;
     queue = queue.filter(({ isGone }) => !isGone());
     for (const { tell } of gone) tell(noAnswer);
   };

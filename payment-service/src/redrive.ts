@@ -60,9 +60,9 @@ export function createRedriver({ letters, decide, redrives, log, now }: Redriver
     const id = await redrives.begin({ letter: letter.id, sequence, by, at: now(), reason });
     const { err, ...outcome } = await applyAgain(letter, decide);
     // Before it is taken out: when that is the last that can be done, the trace says what came of it all the same.
-    const applied = { ...outcome, removed: false };
-    await redrives.finish(id, applied);
-    const result = outcome.outcome === 'failed' ? applied : await remove(letter, outcome);
+    const stays = { ...outcome, removed: false };
+    await redrives.finish(id, stays);
+    const result = outcome.outcome === 'failed' ? stays : await remove(letter, outcome);
     if (result.removed) await redrives.finish(id, result).catch(unlessAway);
     const level = result.outcome === 'applied' || result.outcome === 'duplicate' ? 'info' : 'error';
     const line = { sequence, letter: letter.id, traceId: traceIdIn(letter.message), by, reason };

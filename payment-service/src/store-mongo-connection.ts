@@ -197,10 +197,7 @@ export const duplicateKey = 11_000;
 export const isDuplicateKey = (error: unknown) =>
   error instanceof mongoose.mongo.MongoServerError && error.code === duplicateKey;
 
-/**
- * For statements that are always the same but for ids and times: whatever the server says against one is about the server,
- * so it is waited for, and the process does not end of it.
- */
+/** Whatever the server says against a statement, and an outage. */
 export const isRefusal = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError || isOutage(error);
 
@@ -216,3 +213,9 @@ export async function guarded<T>(
     throw new StoreUnavailable('the database is away', { cause: error });
   }
 }
+
+/**
+ * For statements that are always the same but for ids and times: whatever the server says against one is about the server,
+ * so it is waited for, and the process does not end of it.
+ */
+export const waited = <T>(work: () => Promise<T>): Promise<T> => guarded(work, isRefusal);

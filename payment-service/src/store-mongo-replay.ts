@@ -10,7 +10,7 @@ import {
   type ReplayStore,
   replayModes,
 } from './replay-store.ts';
-import { guarded, isDuplicateKey, isRefusal, type MongoLink } from './store-mongo-connection.ts';
+import { isDuplicateKey, type MongoLink, waited } from './store-mongo-connection.ts';
 
 interface ReplayDocument {
   _id: string;
@@ -34,8 +34,6 @@ export function createMongoReplayStore({ link, log }: { link: MongoLink; log: Lo
     said = detail;
     return parsed.data;
   };
-
-  const waited = <T>(work: () => Promise<T>) => guarded(work, isRefusal);
 
   return {
     follow: (candidacy) =>

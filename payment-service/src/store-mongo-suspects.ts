@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose';
-import { guarded, isDuplicateKey, isRefusal, type MongoLink } from './store-mongo-connection.ts';
+import { isDuplicateKey, type MongoLink, waited } from './store-mongo-connection.ts';
 import { type Attempt, attemptsMax, type Marking, type SuspectStore } from './suspects.ts';
 
 interface SuspectDocument {
@@ -18,8 +18,6 @@ export function createMongoSuspects({ link }: { link: MongoLink }): SuspectStore
   const ensureIndex = link.indexOnce(() =>
     suspects().createIndex({ markedAt: 1 }, { expireAfterSeconds: forgottenAfterS }),
   );
-
-  const waited = <T>(work: () => Promise<T>) => guarded(work, isRefusal);
 
   return {
     mark: (message, attempt) =>

@@ -1,5 +1,5 @@
 import mongoose, { type mongo } from 'mongoose';
-import { duplicateKey, guarded, isOutage, isRefusal, type MongoLink } from './store-mongo-connection.ts';
+import { duplicateKey, guarded, isOutage, type MongoLink, waited } from './store-mongo-connection.ts';
 import type { KeptWebhook, StoredWebhook, TranslationRecord, WebhookStore } from './webhook-store.ts';
 
 type WebhookDocument = Omit<StoredWebhook, 'id' | 'translations'> & {
@@ -21,8 +21,9 @@ export function createMongoWebhookStore({ link }: { link: MongoLink }): WebhookS
   );
 
   return {
+    // What is wrong with one of them is told one by one.
     keep: (kept) =>
-      guarded(async () => {
+      waited(async () => {
         if (kept.length === 0) return new Map();
         await ensureIndex();
         const refused = await upsert(webhooks(), kept);
@@ -31,8 +32,7 @@ export function createMongoWebhookStore({ link }: { link: MongoLink }): WebhookS
         const left =
           again.length === 0 ? refused : new Map([...refused, ...(await upsert(webhooks(), again))]);
         return new Map([...left].filter(isRefused).map(([id, { detail }]) => [id, detail]));
-        // What is wrong with one of them was told one by one.
-      }, isRefusal),
+      }),
     find: (id) =>
       guarded(async () => {
         const found = await webhooks().findOne({ _id: id });
