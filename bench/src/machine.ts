@@ -12,6 +12,8 @@ export interface Machine {
   node: string;
   natsServer: string;
   mongod: string;
+  /** Of mongod. */
+  cacheGiB: number;
   /** Before the bench began: what else was going on. */
   load1m: number;
 }
@@ -19,7 +21,7 @@ export interface Machine {
 export async function describeMachine({ nats, mongoUri }: Rig, load1m: number): Promise<Machine> {
   const mongo = await MongoClient.connect(mongoUri);
   try {
-    const { version } = await mongo.db('admin').command({ buildInfo: 1 });
+    const { version, wiredTiger } = await mongo.db('admin').command({ serverStatus: 1 });
     return {
       at: new Date().toISOString(),
       cpu: cpus()[0]?.model ?? 'unknown',
@@ -29,6 +31,7 @@ export async function describeMachine({ nats, mongoUri }: Rig, load1m: number): 
       node: process.versions.node,
       natsServer: nats.info?.version ?? 'unknown',
       mongod: String(version),
+      cacheGiB: Math.round((wiredTiger.cache['maximum bytes configured'] / 2 ** 30) * 100) / 100,
       load1m,
     };
   } finally {
@@ -42,10 +45,11 @@ export function loadNow(): number {
 }
 
 export function machineLine(machine: Machine): string {
-  const { at, cpu, cores, memoryGiB, platform, node, natsServer, mongod, load1m } = machine;
+  const { at, cpu, cores, memoryGiB, platform, node, natsServer, mongod, cacheGiB, load1m } = machine;
   return (
     `${at.slice(0, 10)}, ${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, all on one machine. Node ${node}, ` +
-    `nats-server ${natsServer} (every acknowledgement synced), mongod ${mongod} (one node, journaled majority writes). ` +
+    `nats-server ${natsServer} (every acknowledgement synced), mongod ${mongod} (one node, journaled majority writes, a cache of ` +
+    `${cacheGiB} GiB). ` +
     `Load before the run: ${load1m}.`
   );
 }

@@ -86,10 +86,19 @@ export function flowGoals({ runs }: FlowResult): Goal[] {
 export function growthTables({ sizes, histories }: GrowthResult): Table[] {
   return [
     {
-      head: ['stored transactions', 'events/s', 'read p50 (ms)', 'p99', 'list p50 (ms)', 'p99'],
-      rows: sizes.map(({ stored, perSecond, read, list }) => [
+      head: [
+        'stored transactions',
+        'events/s',
+        'then to the files (ms)',
+        'read p50 (ms)',
+        'p99',
+        'list p50 (ms)',
+        'p99',
+      ],
+      rows: sizes.map(({ stored, perSecond, checkpointMs, read, list }) => [
         stored.toLocaleString('en'),
         spreadText(spreadOf(perSecond)),
+        spreadText(spreadOf(checkpointMs)),
         ...[read.p50, read.p99, list.p50, list.p99].map(String),
       ]),
     },
