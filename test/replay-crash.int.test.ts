@@ -44,7 +44,7 @@ describe('a service that is killed while it sets a backlog aside', () => {
       const before = await messagesIn('payment-backlog');
       // Longer than the ack wait, which is due when the killed one had all of them in hand.
       await eventually(() => messagesIn('payment-backlog'), {
-        ...{ within: 40_000, every: 2 },
+        ...{ within: 40_000, every: 10 },
         until: (count) => count > before,
       });
       await service.kill();

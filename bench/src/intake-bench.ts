@@ -5,7 +5,7 @@ import type { NatsConnection } from 'nats';
 import type { Size } from './arguments.ts';
 import { countFsyncs } from './fsyncs.ts';
 import type { Rig } from './rig.ts';
-import { type CannonResult, shoot } from './shoot.ts';
+import { type CannonOptions, type CannonResult, shoot } from './shoot.ts';
 import { inRounds, type Spread, spreadOf } from './spread.ts';
 import { cpuMs } from './usage.ts';
 
@@ -14,10 +14,13 @@ export interface IntakeSettings {
   rounds: number;
   seconds: number;
   warmUpSeconds: number;
+  /** Webhooks a second of each target; as many as it answers unless told. */
+  perSecond?: number;
 }
 
 export function intakeSettings(size: Size): IntakeSettings {
-  if (size === 'small') return { connections: [4], rounds: 1, seconds: 1, warmUpSeconds: 0 };
+  // So few that other tests have the machine meanwhile.
+  if (size === 'small') return { connections: [4], rounds: 1, seconds: 1, warmUpSeconds: 0, perSecond: 100 };
   return { connections: [64, 256], rounds: size === 'full' ? 5 : size, seconds: 5, warmUpSeconds: 3 };
 }
 
@@ -61,13 +64,15 @@ export async function runIntake(
 ): Promise<IntakeResult[]> {
   const started = await startTargets(rig, only);
   const results: IntakeResult[] = [];
+  const rate = settings.perSecond === undefined ? {} : { perSecond: settings.perSecond };
   for (const connections of settings.connections) {
+    const load = { connections, ...rate };
     // Before it is compiled, code is slower than it ever is again.
     if (settings.warmUpSeconds > 0) {
-      for (const target of started) await fire(target, { connections, seconds: settings.warmUpSeconds });
+      for (const target of started) await fire(target, { ...load, seconds: settings.warmUpSeconds });
     }
     const rounds = await inRounds(started, settings.rounds, async (target, round) => {
-      const shot = await fire(target, { connections, seconds: settings.seconds });
+      const shot = await fire(target, { ...load, seconds: settings.seconds });
       say(
         `${connections} connections, round ${round}: ${target.title}: ${Math.round(shot.perSecond)}/s, p99 ${shot.p99} ms`,
       );
@@ -88,7 +93,7 @@ export async function runIntake(
         refused: sum(({ refused }) => refused),
         failed: sum(({ failed }) => failed),
         lost: sum(({ lost }) => lost),
-        fsyncs: await fsyncsPerWebhook(target, connections),
+        fsyncs: await fsyncsPerWebhook(target, load),
         cpu: cpuOf(shots),
         generatorBusy: spreadOf(of(({ busy }) => busy)),
       });
@@ -142,13 +147,11 @@ async function startTargets(rig: Rig, only: readonly string[] | undefined): Prom
   return started;
 }
 
+type Load = Pick<CannonOptions, 'connections' | 'seconds' | 'perSecond'>;
 type Shot = CannonResult & { lost: number; cpu: { service: number; broker: number | undefined } | undefined };
 
 /** Webhooks, and what they have cost the service and its broker. */
-async function fire(
-  { url, pid, broker, stripeSecret }: Target,
-  load: { connections: number; seconds: number },
-): Promise<Shot> {
+async function fire({ url, pid, broker, stripeSecret }: Target, load: Load): Promise<Shot> {
   const manager = await broker?.nats.jetstreamManager();
   await manager?.streams.purge('payment');
   const lastSequence = async () => (await manager?.streams.info('payment'))?.state.last_seq;
@@ -176,11 +179,11 @@ function cpuOf(shots: readonly Shot[]): IntakeResult['cpu'] {
   };
 }
 
-async function fsyncsPerWebhook(target: Target, connections: number): Promise<number | undefined> {
+async function fsyncsPerWebhook(target: Target, load: Omit<Load, 'seconds'>): Promise<number | undefined> {
   if (target.broker === undefined) return undefined;
   let ok = 0;
   const fsyncs = await countFsyncs(target.broker.server.pid, async () => {
-    ({ ok } = await fire(target, { connections, seconds: 1 }));
+    ({ ok } = await fire(target, { ...load, seconds: 1 }));
   });
   return fsyncs === undefined || ok === 0 ? undefined : fsyncs / ok;
 }

@@ -55,9 +55,10 @@ export function createOpenapiCheck(document: object) {
   ajv.addVocabulary(['openapi', 'info', 'paths', 'components', 'servers', 'tags', 'example']);
   ajv.addSchema(document, 'api');
 
-  const validator = (pointer: string): ValidateFunction => ajv.compile({ $ref: `api#${pointer}` });
+  const validators = new Map<string, ValidateFunction>();
   const differences = (pointer: string, value: unknown): string[] => {
-    const validate = validator(pointer);
+    const validate = validators.get(pointer) ?? ajv.compile({ $ref: `api#${pointer}` });
+    validators.set(pointer, validate);
     return validate(value)
       ? []
       : (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`);
