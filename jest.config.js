@@ -11,6 +11,8 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   transform,
   testEnvironmentOptions: { customExportConditions: ['@paystream/source', 'node', 'node-addons'] },
+  // For test/global-setup.js.
+  globals: { dataInMemory: true },
   globalSetup: './test/global-setup.js',
   globalTeardown: './test/global-teardown.js',
   testSequencer: './test/order-of-files.js',

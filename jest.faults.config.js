@@ -4,6 +4,8 @@ import base from './jest.config.js';
 export default {
   ...base,
   testMatch: ['**/*.faults.test.ts'],
+  // On a disk as in production: they are the proof.
+  globals: { dataInMemory: false },
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   maxWorkers: 2,
 };

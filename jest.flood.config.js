@@ -4,6 +4,8 @@ import base from './jest.config.js';
 export default {
   ...base,
   testMatch: ['**/*.flood.test.ts'],
+  // On a disk as in production: what it can take is what is asserted.
+  globals: { dataInMemory: false },
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   maxWorkers: 1,
 };
