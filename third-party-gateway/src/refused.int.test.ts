@@ -349,8 +349,13 @@ describe('keeping', () => {
     const valid = signedBy(first);
     const startedAt = performance.now();
     const statuses: number[] = [];
+    // A machine that has no time for the gateway has it turn some away, unread.
+    const judged = async (): Promise<number> => {
+      const { status } = await garbage();
+      return status === 503 ? judged() : status;
+    };
     const lanes = Array.from({ length: 20 }, async () => {
-      for (let sent = 0; sent < 30; sent += 1) statuses.push((await garbage()).status);
+      for (let sent = 0; sent < 30; sent += 1) statuses.push(await judged());
     });
 
     const answer = await post(attacked, valid.body, { path: '/webhooks/stripe', headers: valid.headers });
