@@ -1,9 +1,4 @@
-// The tests with real servers and processes, but those that run beside others.
-import { waiting } from './jest.beside.config.js';
+// The tests with real servers and processes.
 import base from './jest.config.js';
 
-export default {
-  ...base,
-  testMatch: ['**/*.int.test.ts'],
-  testPathIgnorePatterns: [...base.testPathIgnorePatterns, ...waiting],
-};
+export default { ...base, testMatch: ['**/*.int.test.ts'] };

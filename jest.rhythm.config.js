@@ -1,5 +1,5 @@
-// The tests that assert when something happens, to the millisecond: one after the other. jest.beside.config.js says what runs beside them
-// in `npm test`. Two at a time are as exact on a quiet machine and save a minute; on a busy one every fourth needed a second attempt.
+// The tests that assert when something happens, to the millisecond: one after the other, with at most the unit tests beside them. Two at a
+// time are as exact on a quiet machine and save a minute; on a busy one every fourth needed a second attempt.
 import base from './jest.config.js';
 
 export default {
