@@ -73,7 +73,6 @@ export async function runGrowth(
   settings: GrowthSettings,
   say: (line: string) => void,
 ): Promise<GrowthResult> {
-  await clear(rig);
   const sizes = await measureSizes(rig, settings, say);
   const histories: GrowthResult['histories'] = [];
   for (const events of settings.histories) {
@@ -139,7 +138,7 @@ const none: Latency = { p50: 0, p99: 0 };
 
 function databaseBeside(uri: string, suffix: string): string {
   const url = new URL(uri);
-  url.pathname = `${url.pathname === '/' ? '/paystream' : url.pathname}${suffix}`;
+  url.pathname += suffix;
   return url.toString();
 }
 
