@@ -146,6 +146,11 @@ describe('the service', () => {
         until: (count) => count === 1,
       },
     );
+    // What follows the setting waits there as well.
+    const following = { currentOp: 1, 'command.findAndModify': 'settings' };
+    await eventually(async () => (await direct.db?.admin().command(following))?.inprog.length, {
+      until: (writes) => writes > 0,
+    });
     await stopWithin(service, 8_000);
 
     expect(await left()).toBe(1);

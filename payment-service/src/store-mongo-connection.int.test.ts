@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import mongoose from 'mongoose';
 import { testMongoUri } from '../../test/harness.ts';
+import { StoreUnavailable } from './store.ts';
 import { createMongoStore } from './store-mongo.ts';
+import { createMongoLink } from './store-mongo-connection.ts';
+import { createMongoReplayStore } from './store-mongo-replay.ts';
 import { changeOf, collectLog, eventOf, openStore } from './testing/fixture.ts';
 
 const opened: { close(): Promise<unknown> }[] = [];
@@ -67,6 +70,21 @@ describe('prepare', () => {
       expect(create).not.toThrow(/secret/);
     },
   );
+});
+
+test('nothing is begun on a link that is being closed, where no answer would be waited for', async () => {
+  const uri = testMongoUri();
+  const { log } = collectLog();
+  const link = createMongoLink({ uri, log });
+  const store = await openStore(uri, { link });
+  const replay = createMongoReplayStore({ link, log });
+
+  const closed = link.close();
+
+  await expect(replay.release('nobody')).rejects.toThrow(StoreUnavailable);
+  await expect(store.readRecords(['a'])).rejects.toThrow(StoreUnavailable);
+  await expect(store.writeChanges([changeOf(undefined, eventOf())], now)).rejects.toThrow(StoreUnavailable);
+  await closed;
 });
 
 describe('the commands', () => {

@@ -27,7 +27,9 @@ const sayAgainAfterMs = 30_000;
 /** One address, one client for as long as the process lives; the driver itself finds a lost server again. */
 export interface MongoLink {
   connection: Connection;
-  /** Past mongoose: for what has no model, since nothing but its own store writes it. */
+  /** What it was given; it throws once the link is being closed, as every call does in an outage. */
+  whileOpen<Thing>(thing: Thing): Thing;
+  /** Past mongoose: for what has no model, since nothing but its own store writes it. Throws like `whileOpen`. */
   collection<Stored extends mongo.Document>(name: string): mongo.Collection<Stored>;
   /**
    * Makes an index with the first call that reaches the database. For those that nothing relies on but speed and tidiness: one
@@ -80,6 +82,11 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
     await connection.openUri(uri, connectOptions);
     opened = true;
   };
+  // While the driver closes, it still sends what is begun, and then nothing ends the wait for an answer.
+  const whileOpen = <Thing>(thing: Thing): Thing => {
+    if (closing) throw new mongoose.mongo.MongoNotConnectedError('the connection is being closed');
+    return thing;
+  };
   const follow = () =>
     connection.getClient().on('topologyDescriptionChanged', ({ newDescription }) => {
       change(stateOf([...newDescription.servers.values()]));
@@ -87,7 +94,8 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
 
   return {
     connection,
-    collection: (name) => connection.getClient().db(connection.name).collection(name),
+    whileOpen,
+    collection: (name) => whileOpen(connection).getClient().db(connection.name).collection(name),
     indexOnce: (create) => {
       let isSettled = false;
       return async () => {

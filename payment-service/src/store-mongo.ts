@@ -36,13 +36,14 @@ export function createMongoStore({
   /** Entries of histories in memory at one time, those of a single transaction aside. */
   entriesMax?: number;
 }): TransactionStore {
-  const transactions = link.connection.model<TransactionDocument>('Transaction', transactionSchema);
+  const model = link.connection.model<TransactionDocument>('Transaction', transactionSchema);
+  const transactions = () => link.whileOpen(model);
 
   return {
     prepare: async (signal) => {
       while (!signal.aborted) {
         try {
-          await link.open(async () => transactions.createIndexes());
+          await link.open(async () => transactions().createIndexes());
           return;
         } catch {
           // The link has said why.
@@ -57,25 +58,25 @@ export function createMongoStore({
         if (txIds.length === 0) return new Map();
         // Past mongoose, and in one answer of the server where that fits into its 16 MB.
         return readRecords(
-          transactions.collection.find<TransactionRecord>(
+          transactions().collection.find<TransactionRecord>(
             { txId: { $in: [...txIds] } },
             { projection: recordFields, batchSize: txIds.length + 1 },
           ),
           { count: txIds.length, entriesMax },
         );
       }),
-    writeChanges: (changes, now) => guarded(() => writeChanges(transactions.collection, changes, now)),
+    writeChanges: (changes, now) => guarded(() => writeChanges(transactions().collection, changes, now)),
     findTransaction: (txId) =>
       guarded(async () => {
-        const found = await transactions.findOne({ txId }).lean();
+        const found = await transactions().findOne({ txId }).lean();
         return found ?? undefined;
       }),
     findVersion: (txId) =>
       guarded(async () => {
-        const found = await transactions.findOne({ txId }, { version: 1 }).lean();
+        const found = await transactions().findOne({ txId }, { version: 1 }).lean();
         return found?.version;
       }),
-    listTransactions: (filter) => guarded(() => listTransactions(transactions, filter)),
+    listTransactions: (filter) => guarded(() => listTransactions(transactions(), filter)),
     close: link.close,
   };
 }

@@ -12,6 +12,7 @@ import {
 } from '../domain/record.ts';
 import type { TransactionStore } from '../store.ts';
 import { createMongoStore } from '../store-mongo.ts';
+import type { MongoLink } from '../store-mongo-connection.ts';
 
 export const storedAt = new Date('2026-01-02T03:04:05.678Z');
 let lastSequence = 0;
@@ -68,7 +69,7 @@ export function collectLog(): {
 /** A store that is prepared, on the given database. */
 export async function openStore(
   uri: string,
-  { log = collectLog().log, ...more }: { log?: Log; entriesMax?: number } = {},
+  { log = collectLog().log, ...more }: { log?: Log; link?: MongoLink; entriesMax?: number } = {},
 ): Promise<TransactionStore> {
   const store = createMongoStore({ uri, log, ...more });
   await store.prepare(AbortSignal.timeout(20_000));
