@@ -12,9 +12,7 @@ const waiting = [
   'local/src/start.int.test.ts',
   'test/replay-crash.int.test.ts',
   'test/metrics-outages.int.test.ts',
-  'test/suspects.int.test.ts',
   'payment-service/src/main.int.test.ts',
-  'payment-service/src/consumer-outage.int.test.ts',
 ];
 /** Those that work for twenty seconds and more, the longest first. */
 const working = [
