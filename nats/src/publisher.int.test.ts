@@ -105,14 +105,21 @@ describe('a publish', () => {
 
   test('that is acknowledged late, after its 503, ends the doubt about the broker', async () => {
     const patient = createPublisher({ broker: connection, answerWithinMs: 1_500 });
+    let answers = 0;
+    connection.current()?.subscribe(`${connection.inboxPrefix}.>`, {
+      callback: () => {
+        answers += 1;
+      },
+    });
+    await connection.current()?.flush();
     broker.server.pause();
     await patient.publish(eventOf());
     const doubted = await timed(patient.publish(eventOf()));
     expect(doubted.ms).toBeLessThan(1_000);
 
     broker.server.resume();
-    await until(async () => (await stored()) === 2);
     // The stream has it before the publisher has heard so.
+    await until(async () => answers === 2);
     await connection.current()?.flush();
     broker.server.pause();
     const trusted = await timed(patient.publish(eventOf()));
