@@ -82,6 +82,7 @@ test('nothing is begun on a link that is being closed, where no answer would be 
   const closed = link.close();
 
   await expect(replay.release('nobody')).rejects.toThrow(StoreUnavailable);
+  await expect(store.ping()).rejects.toThrow(StoreUnavailable);
   await expect(store.readRecords(['a'])).rejects.toThrow(StoreUnavailable);
   await expect(store.writeChanges([changeOf(undefined, eventOf())], now)).rejects.toThrow(StoreUnavailable);
   await closed;

@@ -112,7 +112,7 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
     open: async (first) => {
       try {
         await openOnce();
-        await requirePrimary(connection);
+        await requirePrimary(whileOpen(connection));
         await first();
         change({ ok: true, detail: 'connected' });
         follow();
@@ -121,7 +121,7 @@ export function createMongoLink({ uri, log }: { uri: string; log: Log }): MongoL
         throw error;
       }
     },
-    requirePrimary: () => requirePrimary(connection),
+    requirePrimary: async () => requirePrimary(whileOpen(connection)),
     state: () => state,
     onAway: (listener) => void awayListeners.push(listener),
     close: async () => {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -12,8 +13,10 @@ afterEach(() => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
 });
 
+type Logging = { atStart?: number; atStop?: number; outputTo?: number };
+
 /** A process with a log as ours have it, whose stdout nobody reads until the test does. Says a word on stderr, when told to. */
-async function startLogging({ atStart = 0, atStop = 0 }) {
+async function startLogging({ atStart = 0, atStop = 0, outputTo }: Logging) {
   const program = `
     import { setImmediate } from 'node:timers/promises';
     import { createLog, stopOnSignal } from '@paystream/runtime';
@@ -31,10 +34,12 @@ async function startLogging({ atStart = 0, atStop = 0 }) {
     say(${atStart});
     process.stderr.write('started\\n');`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', outputTo ?? 'pipe', 'pipe'],
   });
   started.push(child);
-  const words = createInterface({ input: child.stderr })[Symbol.asyncIterator]();
+  const { stdout, stderr } = child;
+  if (stderr === null) throw new Error('it has no stderr');
+  const words = createInterface({ input: stderr })[Symbol.asyncIterator]();
   const exited = once(child, 'exit');
   const said = async (word: string) => expect(await words.next()).toEqual({ done: false, value: word });
   const linesOf = (output: string) => output.split('\n').flatMap((line) => (line ? [JSON.parse(line)] : []));
@@ -43,7 +48,7 @@ async function startLogging({ atStart = 0, atStop = 0 }) {
     stop: () => child.kill('SIGTERM'),
     said,
     exited,
-    read: async () => linesOf(await text(child.stdout)),
+    read: async () => linesOf(stdout === null ? '' : await text(stdout)),
   };
 }
 
@@ -73,6 +78,18 @@ describe('a process that is told to stop', () => {
   });
 });
 
+const whereItCanBeFull = existsSync('/dev/full') ? test : test.skip;
+
+whereItCanBeFull('a log that has no room on its disk ends nobody', async () => {
+  const full = openSync('/dev/full', 'w');
+  const { stop, exited } = await startLogging({ atStart: many, atStop: many, outputTo: full });
+  closeSync(full);
+
+  stop();
+
+  expect(await exited).toEqual([0, null]);
+});
+
 test('a log that nobody reads is kept up to a limit; then work goes on, and it is told how many lines are missing', async () => {
   const { stop, read } = await startLogging({ atStart: 20 * many });
 
@@ -81,8 +98,11 @@ test('a log that nobody reads is kept up to a limit; then work goes on, and it i
   const lines = await reading;
 
   const numbers = lines.flatMap(({ number }) => number ?? []);
-  const dropped = lines.find(({ msg }) => msg === 'log.dropped');
+  const dropped = lines.filter(({ msg }) => msg === 'log.dropped');
   expect(numbers).toEqual(Array.from(numbers, (_, index) => index + 1));
-  expect(dropped).toMatchObject({ level: 50, lines: 20 * many - numbers.length });
   expect(numbers.length).toBeGreaterThan(many);
+  expect(lines[numbers.length]).toMatchObject({ level: 50, msg: 'log.dropped' });
+  // The words about its stop may be among those that are missing.
+  const told = lines.length - dropped.length;
+  expect(dropped.reduce((sum, line) => sum + line.lines, told)).toBe(20 * many + 2);
 });

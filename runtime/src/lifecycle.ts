@@ -1,8 +1,11 @@
 import { ConfigError } from './config.ts';
 import type { RootLog } from './log.ts';
+import { pause } from './pause.ts';
 
-// An orchestrator kills after 10 s or more; what is not finished by then is given back by the broker.
-const stopWithinMs = 9_000;
+// An orchestrator kills after 10 s or more. What is not finished in time is given back by the broker.
+const goneWithinMs = 9_000;
+// The rest is for the last lines of the log.
+const stopWithinMs = 8_000;
 
 /** Reads the settings, or prints what is wrong with them, one line each, and exits 1. */
 export function configOrExit<Config>(service: string, read: () => Config): Config {
@@ -24,27 +27,24 @@ export function stopOnSignal({ log, stop }: { log: RootLog; stop: () => Promise<
 } {
   let stopping = false;
   let code = 0;
-  // What is settled has its line, those of the last moment too.
-  const exit = async (withCode: number) => {
-    await log.finish();
-    process.exit(withCode);
-  };
   const leave = async () => {
     if (stopping) return;
     stopping = true;
-    const late = setTimeout(() => {
-      log.error({ withinMs: stopWithinMs }, 'service.stopped-late');
-      void exit(1);
-    }, stopWithinMs);
-    try {
-      await stop();
-    } catch (error) {
-      log.error({ err: error }, 'service.stop-failed');
-      return exit(1);
-    }
-    clearTimeout(late);
-    log.info({ code }, 'service.stopped');
-    await exit(code);
+    const goneBy = performance.now() + goneWithinMs;
+    const ended = await Promise.race([
+      stop().then(
+        () => ({ kind: 'stopped' as const }),
+        (error: unknown) => ({ kind: 'failed' as const, error }),
+      ),
+      pause(stopWithinMs).then(() => ({ kind: 'late' as const })),
+    ]);
+    if (ended.kind !== 'stopped') code = 1;
+    if (ended.kind === 'late') log.error({ withinMs: stopWithinMs }, 'service.stopped-late');
+    else if (ended.kind === 'failed') log.error({ err: ended.error }, 'service.stop-failed');
+    else log.info({ code }, 'service.stopped');
+    // What is settled has its line, those of the last moment too.
+    await log.finish({ withinMs: goneBy - performance.now() });
+    process.exit(code);
   };
   const fail = (error: unknown) => {
     log.fatal({ err: error }, 'service.failed');

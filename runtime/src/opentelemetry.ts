@@ -31,7 +31,7 @@ const waitingMax = 4_096;
 // Written as JSON in one go: so many take about 2 ms, in which nothing else is done.
 const togetherMax = 128;
 const sendEveryMs = 1_000;
-// A stop has 9 s for everything; who has not taken the rest by then does without.
+// A stop has 8 s for everything but the log; who has not taken the rest by then does without.
 const flushWithinMs = 1_000;
 const tellEveryMs = 60_000;
 // The library's word for success, which stands in another package.
