@@ -1,5 +1,5 @@
 import type { IntakeResult } from './intake-bench.ts';
-import { numberText, spreadText } from './spread.ts';
+import { numberText, ratioText, spreadText } from './spread.ts';
 import type { Goal, Table } from './tables.ts';
 
 /** A row for each target and number of connections. */
@@ -49,7 +49,7 @@ export function intakeGoals(results: readonly IntakeResult[]): Goal[] {
       {
         what: `requests/s against the plain design, ${connections} connections`,
         goal: 'at least 2.0 times',
-        measured: `${numberText(times)} times`,
+        measured: `${ratioText(times)} times`,
         met: times >= 2,
       },
       {
@@ -61,7 +61,7 @@ export function intakeGoals(results: readonly IntakeResult[]): Goal[] {
       {
         what: `requests/s against \`node:http\` alone, ${connections} connections`,
         goal: 'at least 0.25',
-        measured: numberText(share),
+        measured: ratioText(share),
         met: share >= 0.25,
       },
     ];

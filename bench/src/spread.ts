@@ -22,6 +22,11 @@ export function numberText(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
+/** Two digits, never up: what has missed its goal must not look as if it had reached it. */
+export function ratioText(value: number): string {
+  return (Math.floor(value * 100) / 100).toFixed(2);
+}
+
 /**
  * Each thing once, then each once more, and so on: whatever else the machine does meanwhile falls on all of them. Gives
  * the rounds of each, in the order of the things.
