@@ -27,7 +27,7 @@ const sayAgainAfterMs = 30_000;
 /** One address, one client for as long as the process lives; the driver itself finds a lost server again. */
 export interface MongoLink {
   connection: Connection;
-  /** What it was given; it throws once the link is being closed, as every call does in an outage. */
+  /** Gives back what it was given; throws once the link is being closed, as every call does in an outage. */
   whileOpen<Thing>(thing: Thing): Thing;
   /** Past mongoose: for what has no model, since nothing but its own store writes it. Throws like `whileOpen`. */
   collection<Stored extends mongo.Document>(name: string): mongo.Collection<Stored>;

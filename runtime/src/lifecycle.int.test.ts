@@ -25,6 +25,7 @@ async function startLogging({ atStart = 0, atStop = 0, outputTo }: Logging) {
       for (let number = 1; number <= count; number += 1) log.info({ number }, 'line');
     };
     setInterval(() => undefined, 1_000);
+    process.on('SIGUSR2', () => void Promise.reject(new Error('a bug')));
     stopOnSignal({ log, stop: async () => {
       say(${atStop});
       // As at the stop of a service. The pipe is full by then, and a part of the lines is half written.
@@ -46,6 +47,7 @@ async function startLogging({ atStart = 0, atStop = 0, outputTo }: Logging) {
   await said('started');
   return {
     stop: () => child.kill('SIGTERM'),
+    fail: () => child.kill('SIGUSR2'),
     said,
     exited,
     read: async () => linesOf(stdout === null ? '' : await text(stdout)),
@@ -76,6 +78,16 @@ describe('a process that is told to stop', () => {
     expect(await exited).toEqual([0, null]);
     expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
+});
+
+test('a process with a bug ends, too, though nobody reads its log', async () => {
+  const { fail, exited } = await startLogging({ atStart: many });
+  const startedAt = performance.now();
+
+  fail();
+
+  expect(await exited).toEqual([1, null]);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
 });
 
 const whereItCanBeFull = existsSync('/dev/full') ? test : test.skip;

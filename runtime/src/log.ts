@@ -40,7 +40,12 @@ export function createLog(
   const stdout = pino.destination({ minLength: 1, maxLength: unreadBytesMax });
   // A log that cannot be written (a full disk) ends nobody's work. What is kept is tried again with the next line.
   stdout.on('error', () => undefined);
-  const log = pino(options, stdout);
+  // Without its way to write at once: a fatal line would go by that, and wait for whoever does not read.
+  const patient = {
+    write: (line: string) => stdout.write(line),
+    flush: (written: () => void) => stdout.flush(written),
+  };
+  const log = pino(options, patient);
   tellDropped(log, stdout);
   return withFinish(log, stdout);
 }
